@@ -1,0 +1,1 @@
+"""Which cells and genes count: QC, the filter, splits."""

@@ -1,0 +1,66 @@
+"""`velocorpus`: finds the subcommand's module, runs it, and turns a user's mistake into one sentence."""
+
+import importlib
+import sys
+from typing import Any
+
+import click
+import typer
+import typer.core
+
+from velocorpus import __version__
+from velocorpus.errors import UserMistake
+
+# Subcommand → (module, one line of help). The module's `app` is imported only when its command runs, so that `train`
+# starts without anndata and `count` without torch.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "simulate": ("simulate", "Simulate studies whose kinetics, counts and reads are known"),
+}
+
+
+class LazyGroup(typer.core.TyperGroup):
+    """A group whose subcommands are imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The subcommands, in the order of the road from reads to velocities."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> Any:
+        """Import the module of one subcommand."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, short_help = COMMANDS[cmd_name]
+        app = importlib.import_module(f"velocorpus.cli.{module}").app
+        command = typer.main.get_command(app)
+        # A module with several commands (say `count` and `import`) is a group: take the one asked for.
+        if isinstance(command, click.Group) and cmd_name in command.commands:
+            command = command.commands[cmd_name]
+        command.name = cmd_name
+        command.short_help = short_help
+        return command
+
+
+app = typer.Typer(cls=LazyGroup, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def velocorpus(
+    version: bool = typer.Option(False, "--version", is_eager=True, help="Print the version and stop."),
+) -> None:
+    """From raw 10x reads to spliced/unspliced counts, a corpus in Arrow, and the Zorro model of RNA velocity."""
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line; a `UserMistake` is printed as one sentence and exits with code 2."""
+    try:
+        app()
+    except UserMistake as mistake:
+        print(f"velocorpus: {mistake}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

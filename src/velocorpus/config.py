@@ -1,0 +1,129 @@
+"""The typed configuration: one frozen model per section, unknown keys refused with the nearest valid one.
+
+Defaults live here and nowhere else. `config/README.md` and `workflow/schemas/config.schema.json` are generated from
+this module, and a test fails when they drift.
+"""
+
+import difflib
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from velocorpus import names
+from velocorpus.errors import UserMistake
+from velocorpus.files import existing
+
+
+class Section(BaseModel):
+    """A part of the configuration: frozen, and closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class QuantifyConfig(Section):
+    """How reads become counts or a tagged BAM."""
+
+    count_engine: Literal["native", "velocyto"] = Field(
+        "native", description="What counts a BAM: ours, or velocyto itself (slow, sorts a copy of the BAM)."
+    )
+    cellranger: str = Field("cellranger", description="Your own licensed Cell Ranger: the command or its path.")
+
+
+class CellsConfig(Section):
+    """The source paper's filter: cells first, then genes."""
+
+    min_counts: int = Field(1000, ge=0, description="A cell is kept when its spliced counts reach this number.")
+    min_gene_counts: int = Field(
+        1001, ge=0, description="A gene is kept when its spliced counts over the kept cells reach this number (paper: > 1000)."
+    )
+
+
+class CorpusConfig(Section):
+    """Shards and splits."""
+
+    vocab: str | None = Field(None, description="A vocabulary table; without one, gene tokens are frozen by this build's totals.")
+    group_samples: int = Field(32, ge=1, description="Samples in one shard group (one Feather file per split).")
+    seed: int = Field(0, description="Shuffles the cells within a shard.")
+    validation_studies: tuple[str, ...] = Field((), description="Studies held out for validation.")
+    test_studies: tuple[str, ...] = Field((), description="Studies held out for the final judgement.")
+
+
+class ModelConfig(Section):
+    """The Zorro encoder (config/models/*.yaml)."""
+
+    name: str = Field("tiny", description="A name for tables and files.")
+    modalities: tuple[str, ...] = Field((names.SPLICED, names.UNSPLICED), description="Layers that are modalities of their own.")
+    d_model: int = Field(64, ge=8, description="Model dimension.")
+    n_layers: int = Field(2, ge=1, description="Transformer blocks.")
+    n_heads: int = Field(4, ge=1, description="Attention heads.")
+    n_fusion: int = Field(6, ge=1, description="Fusion tokens; 6 was best in the Zorro paper.")
+    mlp_ratio: float = Field(4.0, gt=0, description="Hidden width of the MLPs over d_model.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout in attention and MLPs.")
+    max_genes: int = Field(2048, ge=1, description="Tokens of one modality in one cell; more are cut by `truncation`.")
+    truncation: Literal["top", "sample"] = Field("top", description="Which genes stay: the highest counts, or a weighted sample.")
+    unknown_rate: float = Field(0.02, ge=0, lt=1, description="Share of gene embeddings replaced by *unknown* in training.")
+
+
+class PretrainConfig(Section):
+    """Contrastive and masked-expression pretraining."""
+
+    steps: int = Field(300, ge=1, description="Optimiser steps.")
+    batch_cells: int = Field(128, ge=2, description="Cells in one step, over all ranks.")
+    lr_peak: float = Field(1e-3, gt=0, description="Learning rate after warm-up.")
+    warmup_steps: int = Field(30, ge=0, description="Steps of linear warm-up; cosine decay follows.")
+    weight_decay: float = Field(0.05, ge=0, description="AdamW weight decay.")
+    clip_norm: float = Field(1.0, gt=0, description="Gradient norm is clipped here.")
+    contrastive_weight: float = Field(1.0, ge=0, description="Weight of InfoNCE; 0 switches it off.")
+    masked_weight: float = Field(1.0, ge=0, description="Weight of masked expression; 0 switches it off.")
+    mask_rate: float = Field(0.15, gt=0, lt=1, description="Share of a cell's genes whose values are hidden.")
+    seed: int = Field(0, description="Weights, masks and the order of cells.")
+    checkpoint_steps: int = Field(100, ge=1, description="A checkpoint every so many steps.")
+    validate_steps: int = Field(50, ge=1, description="A pass over held-out cells every so many steps.")
+
+
+class FinetuneConfig(Section):
+    """Fine-tuning of one decoder."""
+
+    steps: int = Field(300, ge=1, description="Optimiser steps.")
+    batch_cells: int = Field(64, ge=1, description="Cells in one step.")
+    lr_peak: float = Field(1e-3, gt=0, description="Learning rate after warm-up.")
+    warmup_steps: int = Field(30, ge=0, description="Steps of linear warm-up; cosine decay follows.")
+    weight_decay: float = Field(0.01, ge=0, description="AdamW weight decay.")
+    clip_norm: float = Field(1.0, gt=0, description="Gradient norm is clipped here.")
+    train_encoder: bool = Field(False, description="Whether the encoder's weights move too.")
+    seed: int = Field(0, description="Weights, masks and the order of cells.")
+
+
+AnySection = TypeVar("AnySection", bound=Section)
+
+
+def parse(section: type[AnySection], values: dict[str, Any] | None, where: str) -> AnySection:
+    """Check `values` against a section; every mistake names its key, and an unknown key its nearest valid one."""
+    try:
+        return section.model_validate(values or {})
+    except ValidationError as error:
+        raise UserMistake(f"{where}: " + "; ".join(_explain(section, e) for e in error.errors()) + ".") from None
+
+
+def load(section: type[AnySection], path: Path | str) -> AnySection:
+    """Read a YAML file as one section."""
+    try:
+        values = yaml.safe_load(existing(path, "configuration").read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise UserMistake(f"{path} is not YAML: {' '.join(str(error).split())}.") from None
+    if not isinstance(values, dict | None):
+        raise UserMistake(f"{path} must hold `key: value` pairs, it holds a {type(values).__name__}.")
+    return parse(section, values, str(path))
+
+
+def _explain(section: type[BaseModel], error: Any) -> str:
+    where = ".".join(str(part) for part in error["loc"])
+    if error["type"] != "extra_forbidden":
+        return f"'{where}': {error['msg'].lower()} (got {error['input']!r})"
+    inside: Any = section
+    for part in error["loc"][:-1]:
+        inside = inside.model_fields[part].annotation
+    near = difflib.get_close_matches(str(error["loc"][-1]), inside.model_fields, n=1, cutoff=0)
+    return f"'{where}' is not a key; the nearest valid one is '{near[0]}'"

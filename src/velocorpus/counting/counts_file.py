@@ -1,0 +1,135 @@
+"""The per-sample `counts.h5ad`: the one file format in which every counter hands on its counts.
+
+CSR layers `spliced`, `unspliced`, `ambiguous` of non-negative integers (int32); `X` equals `spliced`, scVelo's
+convention; `var` is indexed by Ensembl gene id without version, with `symbol` and `version`; `obs` is indexed by
+`{sample}:{barcode}`; `uns["velocorpus"]` says what it was made from. See docs/data-format.md.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from velocorpus import names
+from velocorpus.errors import UserMistake
+from velocorpus.files import existing, replacing
+
+SCHEMA_VERSION = 1
+
+
+def write_counts(
+    path: Path | str,
+    *,
+    layers: Mapping[str, Any],
+    sample: str,
+    barcodes: Sequence[str],
+    genes: pd.DataFrame,
+    source: Mapping[str, Any],
+    obs: pd.DataFrame | None = None,
+) -> None:
+    """Write one sample's counts.
+
+    `layers` maps `spliced`, `unspliced` and optionally `ambiguous` to cells × genes matrices (sparse or dense) of
+    non-negative integers; an absent ambiguous layer is stored empty and flagged `ambiguous_present = False`. `genes`
+    is indexed by gene id and may have `symbol` and `version`. `obs` holds further columns per cell, in the order of
+    `barcodes`. `source` is JSON-able and says what the counts were made from: `reference`, `reference_digest`,
+    `chemistry`, `quantifier`, `quantifier_version` and what else the quantifier knows; never a path or a time.
+
+    Raises `UserMistake` for duplicate gene ids or barcodes, negative or fractional counts, a missing layer.
+    """
+    adata = ad.AnnData(obs=_cells(sample, barcodes, obs), var=_genes(genes, sample))
+    shape = adata.shape
+    for layer in names.LAYERS:
+        if layer not in layers and layer != names.AMBIGUOUS:
+            raise UserMistake(f"Sample {sample}: the counts have no layer '{layer}'; velocity needs spliced and unspliced.")
+        adata.layers[layer] = _integers(layers.get(layer, sparse.csr_matrix(shape, dtype=np.int32)), shape, layer, sample)
+    adata.X = adata.layers[names.SPLICED].copy()
+    adata.uns[names.UNS] = {
+        "schema_version": SCHEMA_VERSION,
+        "sample": sample,
+        "x_is": names.SPLICED,
+        "ambiguous_present": names.AMBIGUOUS in layers,
+        "content_digest": content_digest(adata),
+        "source": json.dumps(dict(source), sort_keys=True),
+    }
+    with replacing(path) as aside:
+        adata.write_h5ad(aside, compression="gzip", compression_opts=4)
+
+
+def read_counts(path: Path | str) -> ad.AnnData:
+    """Read one sample's counts and check that the file keeps the contract; `uns[...]["source"]` comes back as a dict."""
+    path = existing(path, "counts file")
+    try:
+        adata = ad.read_h5ad(path)
+    except (OSError, KeyError) as error:
+        raise UserMistake(f"{path} cannot be read as h5ad ({error}); make it again.") from None
+    if names.UNS not in adata.uns:
+        raise UserMistake(f"{path} was not written by velocorpus; bring it in with `velocorpus import {path} --out counts.h5ad`.")
+    meta = dict(adata.uns[names.UNS])
+    if meta["schema_version"] != SCHEMA_VERSION:
+        raise UserMistake(f"{path} has counts schema {meta['schema_version']}, this version reads {SCHEMA_VERSION}; make it again.")
+    if content_digest(adata) != meta["content_digest"]:
+        raise UserMistake(f"{path} does not match its own content digest: it was changed or damaged; make it again.")
+    meta["source"] = json.loads(meta["source"])
+    adata.uns[names.UNS] = meta
+    return adata
+
+
+def content_digest(adata: ad.AnnData) -> str:
+    """SHA-256 over cell ids, gene ids and the three layers' nonzero counts, whatever file they come from."""
+    digest = hashlib.sha256()
+    digest.update("\n".join(adata.obs_names).encode() + b"\0" + "\n".join(adata.var_names).encode())
+    for layer in names.LAYERS:
+        matrix = sparse.csr_matrix(adata.layers[layer])
+        for array in (matrix.indptr, matrix.indices, matrix.data):
+            digest.update(np.ascontiguousarray(array, dtype="<i8").tobytes())
+    return digest.hexdigest()
+
+
+def _cells(sample: str, barcodes: Sequence[str], obs: pd.DataFrame | None) -> pd.DataFrame:
+    cells = pd.DataFrame(index=pd.Index([names.cell_id(sample, b) for b in barcodes], dtype=object))
+    if not cells.index.is_unique:
+        twice = cells.index[cells.index.duplicated()][0]
+        raise UserMistake(f"Sample {sample}: barcode {twice.split(':', 1)[1]} stands twice; a cell must have one row.")
+    cells[names.BARCODE] = np.asarray(barcodes, dtype=object)
+    cells[names.SAMPLE] = sample
+    for column in obs.columns if obs is not None else ():
+        cells[column] = obs[column].to_numpy()
+    return cells
+
+
+def _genes(genes: pd.DataFrame, sample: str) -> pd.DataFrame:
+    if not genes.index.is_unique:
+        twice = sorted(set(genes.index[genes.index.duplicated()]))
+        raise UserMistake(
+            f"Sample {sample}: {len(twice)} gene ids stand twice (first: {twice[0]}); sum or drop them before, we do not guess."
+        )
+    return pd.DataFrame(
+        {
+            names.SYMBOL: genes.get(names.SYMBOL, pd.Series(genes.index, index=genes.index)).astype(str).to_numpy(),
+            names.VERSION: genes.get(names.VERSION, pd.Series("", index=genes.index)).astype(str).to_numpy(),
+        },
+        index=pd.Index(genes.index.astype(str), dtype=object, name=names.GENE_ID),
+    )
+
+
+def _integers(matrix: Any, shape: tuple[int, int], layer: str, sample: str) -> sparse.csr_matrix:
+    counts = sparse.csr_matrix(matrix)
+    if counts.shape != shape:
+        raise UserMistake(f"Sample {sample}: layer '{layer}' is {counts.shape}, cells and genes are {shape}.")
+    counts.sum_duplicates()
+    counts.eliminate_zeros()
+    if counts.nnz:
+        if (counts.data < 0).any():
+            raise UserMistake(f"Sample {sample}: layer '{layer}' holds negative counts; give raw counts.")
+        if not (counts.data == np.rint(counts.data)).all():
+            raise UserMistake(f"Sample {sample}: layer '{layer}' holds fractional counts; give raw integer counts.")
+        if counts.data.max() > np.iinfo(np.int32).max:
+            raise UserMistake(f"Sample {sample}: layer '{layer}' holds a count above {np.iinfo(np.int32).max}.")
+    return counts.astype(np.int32)

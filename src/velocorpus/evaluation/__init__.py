@@ -1,0 +1,1 @@
+"""Baselines, metrics, tables and figures."""

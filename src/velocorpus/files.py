@@ -1,0 +1,76 @@
+"""Files that are either whole or absent, and digests of what is in them."""
+
+import gzip
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from velocorpus.errors import UserMistake
+
+
+@contextmanager
+def replacing(path: Path | str) -> Iterator[Path]:
+    """Yield a path beside `path` to write a file or a folder at; it takes the name `path` only if the block succeeds.
+
+    A kill at any moment leaves `path` as it was before. The folder of `path` is made when absent; a folder that
+    already stands at `path` is replaced whole.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        yield aside / path.name
+        if path.is_dir() and not path.is_symlink():
+            path.rename(aside / "replaced")
+        (aside / path.name).rename(path)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write `text` to `path`, whole or not at all."""
+    with replacing(path) as aside:
+        aside.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path | str, value: Any) -> None:
+    """Write `value` as JSON with sorted keys, so that equal values are equal bytes."""
+    write_text(path, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path | str) -> Any:
+    """The value in a JSON file; a missing or broken file is the user's mistake."""
+    try:
+        return json.loads(existing(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        if isinstance(error, UserMistake):
+            raise
+        raise UserMistake(f"{path} is not JSON ({error}); make it again or restore it.") from None
+
+
+def existing(path: Path | str, what: str = "file") -> Path:
+    """`path`, or a `UserMistake` that says which `what` is missing."""
+    path = Path(path)
+    if not path.exists():
+        raise UserMistake(f"The {what} {path} does not exist; check the path (working folder: {os.getcwd()}).")
+    return path
+
+
+def open_text(path: Path | str) -> IO[str]:
+    """Open a plain or gzip-compressed text file for reading, told apart by content."""
+    path = existing(path)
+    with path.open("rb") as raw:
+        compressed = raw.read(2) == b"\x1f\x8b"
+    return gzip.open(path, "rt", encoding="utf-8") if compressed else path.open(encoding="utf-8")
+
+
+def sha256(path: Path | str) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    with Path(path).open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

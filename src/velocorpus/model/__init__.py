@@ -1,0 +1,1 @@
+"""The Zorro encoder and its decoders (torch only)."""

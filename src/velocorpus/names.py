@@ -1,0 +1,46 @@
+"""Every spelling that two modules share, spelled once."""
+
+# Layers of counts: the three classes of molecules that velocyto tells apart.
+SPLICED = "spliced"
+UNSPLICED = "unspliced"
+AMBIGUOUS = "ambiguous"
+LAYERS = (SPLICED, UNSPLICED, AMBIGUOUS)
+
+# A layer of velocities in captured molecules per hour (simulated truth) or in the teacher's own units (scVelo).
+VELOCITY = "velocity"
+VELOCITY_UNSPLICED = "velocity_unspliced"
+
+# The key in `AnnData.uns` under which every h5ad of ours says what it was made from.
+UNS = "velocorpus"
+
+# Columns of `obs` and of the shards.
+BARCODE = "barcode"
+SAMPLE = "sample"
+STUDY = "study"
+ORGANISM = "organism"
+CELL_TYPE = "cell_type"
+PSEUDOTIME = "pseudotime"
+BRANCH = "branch"
+
+# Columns of `var` and of the vocabulary; the index of `var` is the Ensembl gene id without its version.
+GENE_ID = "gene_id"
+SYMBOL = "symbol"
+VERSION = "version"
+
+ORGANISMS = ("human", "mouse")
+SPLITS = ("train", "validation", "test")
+QUANTIFIERS = ("kb", "starsolo", "cellranger", "bam", "import")
+
+# The encoder's outputs that are not of one modality.
+FUSION = "fusion"
+GLOBAL = "global"
+
+
+def cell_id(sample: str, barcode: str) -> str:
+    """The name of a cell in the whole corpus: `{sample}:{barcode}`."""
+    return f"{sample}:{barcode}"
+
+
+def total_of(layer: str) -> str:
+    """The column with a cell's (or a gene's) total count in one layer, e.g. `n_spliced`."""
+    return f"n_{layer}"

@@ -1,0 +1,1 @@
+"""FASTA + GTF to transcript models, indices and the gene vocabulary."""

@@ -1,0 +1,1 @@
+"""Teacher targets, inference, trajectories."""

@@ -15,6 +15,20 @@ from velocorpus.errors import UserMistake
 # starts without anndata and `count` without torch.
 COMMANDS: dict[str, tuple[str, str]] = {
     "simulate": ("simulate", "Simulate studies whose kinetics, counts and reads are known"),
+    "fetch": ("reads", "Fetch one file of reads, verified, to a local path"),
+    "reference": ("reference", "Filter and check a FASTA and a GTF; write the gene table"),
+    "count": ("counting", "Count spliced, unspliced and ambiguous molecules of a BAM"),
+    "import": ("counting", "Bring in counts that another tool has made"),
+    "concord": ("counting", "Compare counts of one sample with each other or with the truth"),
+    "corpus": ("corpus", "Build, grow, verify and export the corpus"),
+    "targets": ("targets", "Teacher velocities of one study, by scVelo or from the simulated truth"),
+    "pretrain": ("pretrain", "Pretrain the Zorro encoder on a corpus"),
+    "finetune": ("finetune", "Fine-tune a decoder: expression, velocity or trajectory"),
+    "embed": ("pretrain", "Embed the cells of an AnnData"),
+    "velocity": ("velocity", "Velocities for the cells of an AnnData"),
+    "trajectory": ("trajectory", "Generate trajectories from the cells of an AnnData"),
+    "evaluate": ("evaluate", "Judge counts and decoders against baselines, scVelo and the truth"),
+    "verify": ("verify", "Check that a model was trained on a corpus"),
 }
 
 

@@ -25,7 +25,7 @@ $(STAMP): pyproject.toml requirements/constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q -c requirements/constraints.txt numpy Cython setuptools wheel
 	if [ $(EXTRAS) = all ]; then $(BIN)/python -m pip install -q --no-build-isolation -c requirements/constraints.txt velocyto; fi
-	$(BIN)/python -m pip install -q --no-build-isolation -c requirements/constraints.txt -e '.[$(EXTRAS)]'
+	$(BIN)/python -m pip install -q -c requirements/constraints.txt -e '.[$(EXTRAS)]'
 	touch $@
 
 demo: setup

@@ -28,23 +28,33 @@ class QuantifyConfig(Section):
     count_engine: Literal["native", "velocyto"] = Field(
         "native", description="What counts a BAM: ours, or velocyto itself (slow, sorts a copy of the BAM)."
     )
-    cellranger: str = Field("cellranger", description="Your own licensed Cell Ranger: the command or its path.")
+    cellranger: str = Field(
+        "cellranger", description="Your own licensed Cell Ranger: the command or its path."
+    )
 
 
 class CellsConfig(Section):
     """The source paper's filter: cells first, then genes."""
 
-    min_counts: int = Field(1000, ge=0, description="A cell is kept when its spliced counts reach this number.")
+    min_counts: int = Field(
+        1000, ge=0, description="A cell is kept when its spliced counts reach this number."
+    )
     min_gene_counts: int = Field(
-        1001, ge=0, description="A gene is kept when its spliced counts over the kept cells reach this number (paper: > 1000)."
+        1001,
+        ge=0,
+        description="A gene is kept when its spliced counts over the kept cells reach this number (paper: > 1000).",
     )
 
 
 class CorpusConfig(Section):
     """Shards and splits."""
 
-    vocab: str | None = Field(None, description="A vocabulary table; without one, gene tokens are frozen by this build's totals.")
-    group_samples: int = Field(32, ge=1, description="Samples in one shard group (one Feather file per split).")
+    vocab: str | None = Field(
+        None, description="A vocabulary table; without one, gene tokens are frozen by this build's totals."
+    )
+    group_samples: int = Field(
+        32, ge=1, description="Samples in one shard group (one Feather file per split)."
+    )
     seed: int = Field(0, description="Shuffles the cells within a shard.")
     validation_studies: tuple[str, ...] = Field((), description="Studies held out for validation.")
     test_studies: tuple[str, ...] = Field((), description="Studies held out for the final judgement.")
@@ -54,16 +64,24 @@ class ModelConfig(Section):
     """The Zorro encoder (config/models/*.yaml)."""
 
     name: str = Field("tiny", description="A name for tables and files.")
-    modalities: tuple[str, ...] = Field((names.SPLICED, names.UNSPLICED), description="Layers that are modalities of their own.")
+    modalities: tuple[str, ...] = Field(
+        (names.SPLICED, names.UNSPLICED), description="Layers that are modalities of their own."
+    )
     d_model: int = Field(64, ge=8, description="Model dimension.")
     n_layers: int = Field(2, ge=1, description="Transformer blocks.")
     n_heads: int = Field(4, ge=1, description="Attention heads.")
     n_fusion: int = Field(6, ge=1, description="Fusion tokens; 6 was best in the Zorro paper.")
     mlp_ratio: float = Field(4.0, gt=0, description="Hidden width of the MLPs over d_model.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout in attention and MLPs.")
-    max_genes: int = Field(2048, ge=1, description="Tokens of one modality in one cell; more are cut by `truncation`.")
-    truncation: Literal["top", "sample"] = Field("top", description="Which genes stay: the highest counts, or a weighted sample.")
-    unknown_rate: float = Field(0.02, ge=0, lt=1, description="Share of gene embeddings replaced by *unknown* in training.")
+    max_genes: int = Field(
+        2048, ge=1, description="Tokens of one modality in one cell; more are cut by `truncation`."
+    )
+    truncation: Literal["top", "sample"] = Field(
+        "top", description="Which genes stay: the highest counts, or a weighted sample."
+    )
+    unknown_rate: float = Field(
+        0.02, ge=0, lt=1, description="Share of gene embeddings replaced by *unknown* in training."
+    )
 
 
 class PretrainConfig(Section):
@@ -104,7 +122,9 @@ def parse(section: type[AnySection], values: dict[str, Any] | None, where: str) 
     try:
         return section.model_validate(values or {})
     except ValidationError as error:
-        raise UserMistake(f"{where}: " + "; ".join(_explain(section, e) for e in error.errors()) + ".") from None
+        raise UserMistake(
+            f"{where}: " + "; ".join(_explain(section, e) for e in error.errors()) + "."
+        ) from None
 
 
 def load(section: type[AnySection], path: Path | str) -> AnySection:

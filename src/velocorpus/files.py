@@ -58,7 +58,9 @@ def existing(path: Path | str, what: str = "file") -> Path:
     """`path`, or a `UserMistake` that says which `what` is missing."""
     path = Path(path)
     if not path.exists():
-        raise UserMistake(f"The {what} {path} does not exist; check the path (working folder: {os.getcwd()}).")
+        raise UserMistake(
+            f"The {what} {path} does not exist; check the path (working folder: {os.getcwd()})."
+        )
     return path
 
 

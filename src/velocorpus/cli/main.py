@@ -4,7 +4,6 @@ import importlib
 import sys
 from typing import Any
 
-import click
 import typer
 import typer.core
 
@@ -35,26 +34,35 @@ COMMANDS: dict[str, tuple[str, str]] = {
 class LazyGroup(typer.core.TyperGroup):
     """A group whose subcommands are imported when they are asked for."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:
         """The subcommands, in the order of the road from reads to velocities."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> Any:
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Import the module of one subcommand."""
         if cmd_name not in COMMANDS:
             return None
-        module, short_help = COMMANDS[cmd_name]
-        app = importlib.import_module(f"velocorpus.cli.{module}").app
-        command = typer.main.get_command(app)
+        command = typer.main.get_command(
+            importlib.import_module(f"velocorpus.cli.{COMMANDS[cmd_name][0]}").app
+        )
         # A module with several commands (say `count` and `import`) is a group: take the one asked for.
-        if isinstance(command, click.Group) and cmd_name in command.commands:
-            command = command.commands[cmd_name]
+        command = getattr(command, "commands", {}).get(cmd_name, command)
         command.name = cmd_name
-        command.short_help = short_help
         return command
 
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """List the subcommands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, short_help) for name, (_, short_help) in COMMANDS.items()])
 
-app = typer.Typer(cls=LazyGroup, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+app = typer.Typer(
+    cls=LazyGroup,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
 
 
 @app.callback()

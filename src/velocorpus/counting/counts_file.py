@@ -47,8 +47,12 @@ def write_counts(
     shape = adata.shape
     for layer in names.LAYERS:
         if layer not in layers and layer != names.AMBIGUOUS:
-            raise UserMistake(f"Sample {sample}: the counts have no layer '{layer}'; velocity needs spliced and unspliced.")
-        adata.layers[layer] = _integers(layers.get(layer, sparse.csr_matrix(shape, dtype=np.int32)), shape, layer, sample)
+            raise UserMistake(
+                f"Sample {sample}: the counts have no layer '{layer}'; velocity needs spliced and unspliced."
+            )
+        adata.layers[layer] = _integers(
+            layers.get(layer, sparse.csr_matrix(shape, dtype=np.int32)), shape, layer, sample
+        )
     adata.X = adata.layers[names.SPLICED].copy()
     adata.uns[names.UNS] = {
         "schema_version": SCHEMA_VERSION,
@@ -70,12 +74,18 @@ def read_counts(path: Path | str) -> ad.AnnData:
     except (OSError, KeyError) as error:
         raise UserMistake(f"{path} cannot be read as h5ad ({error}); make it again.") from None
     if names.UNS not in adata.uns:
-        raise UserMistake(f"{path} was not written by velocorpus; bring it in with `velocorpus import {path} --out counts.h5ad`.")
+        raise UserMistake(
+            f"{path} was not written by velocorpus; bring it in with `velocorpus import {path} --out counts.h5ad`."
+        )
     meta = dict(adata.uns[names.UNS])
     if meta["schema_version"] != SCHEMA_VERSION:
-        raise UserMistake(f"{path} has counts schema {meta['schema_version']}, this version reads {SCHEMA_VERSION}; make it again.")
+        raise UserMistake(
+            f"{path} has counts schema {meta['schema_version']}, this version reads {SCHEMA_VERSION}; make it again."
+        )
     if content_digest(adata) != meta["content_digest"]:
-        raise UserMistake(f"{path} does not match its own content digest: it was changed or damaged; make it again.")
+        raise UserMistake(
+            f"{path} does not match its own content digest: it was changed or damaged; make it again."
+        )
     meta["source"] = json.loads(meta["source"])
     adata.uns[names.UNS] = meta
     return adata
@@ -96,7 +106,9 @@ def _cells(sample: str, barcodes: Sequence[str], obs: pd.DataFrame | None) -> pd
     cells = pd.DataFrame(index=pd.Index([names.cell_id(sample, b) for b in barcodes], dtype=object))
     if not cells.index.is_unique:
         twice = cells.index[cells.index.duplicated()][0]
-        raise UserMistake(f"Sample {sample}: barcode {twice.split(':', 1)[1]} stands twice; a cell must have one row.")
+        raise UserMistake(
+            f"Sample {sample}: barcode {twice.split(':', 1)[1]} stands twice; a cell must have one row."
+        )
     cells[names.BARCODE] = np.asarray(barcodes, dtype=object)
     cells[names.SAMPLE] = sample
     for column in obs.columns if obs is not None else ():
@@ -112,7 +124,9 @@ def _genes(genes: pd.DataFrame, sample: str) -> pd.DataFrame:
         )
     return pd.DataFrame(
         {
-            names.SYMBOL: genes.get(names.SYMBOL, pd.Series(genes.index, index=genes.index)).astype(str).to_numpy(),
+            names.SYMBOL: genes.get(names.SYMBOL, pd.Series(genes.index, index=genes.index))
+            .astype(str)
+            .to_numpy(),
             names.VERSION: genes.get(names.VERSION, pd.Series("", index=genes.index)).astype(str).to_numpy(),
         },
         index=pd.Index(genes.index.astype(str), dtype=object, name=names.GENE_ID),
@@ -129,7 +143,11 @@ def _integers(matrix: Any, shape: tuple[int, int], layer: str, sample: str) -> s
         if (counts.data < 0).any():
             raise UserMistake(f"Sample {sample}: layer '{layer}' holds negative counts; give raw counts.")
         if not (counts.data == np.rint(counts.data)).all():
-            raise UserMistake(f"Sample {sample}: layer '{layer}' holds fractional counts; give raw integer counts.")
+            raise UserMistake(
+                f"Sample {sample}: layer '{layer}' holds fractional counts; give raw integer counts."
+            )
         if counts.data.max() > np.iinfo(np.int32).max:
-            raise UserMistake(f"Sample {sample}: layer '{layer}' holds a count above {np.iinfo(np.int32).max}.")
+            raise UserMistake(
+                f"Sample {sample}: layer '{layer}' holds a count above {np.iinfo(np.int32).max}."
+            )
     return counts.astype(np.int32)

@@ -31,7 +31,9 @@ class CellBatch:
     def to(self, device: torch.device | str) -> "CellBatch":
         """The same batch on another device."""
         layers = {
-            name: LayerTokens(*(t.to(device, non_blocking=True) for t in (x.genes_T, x.counts_T, x.offsets, x.totals_B)))
+            name: LayerTokens(
+                *(t.to(device, non_blocking=True) for t in (x.genes_T, x.counts_T, x.offsets, x.totals_B))
+            )
             for name, x in self.layers.items()
         }
         return CellBatch(layers, self.rows_B.to(device, non_blocking=True))

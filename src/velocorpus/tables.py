@@ -1,0 +1,361 @@
+"""samples.tsv, units.tsv and references.tsv: typed, frozen rows, all checked before any job starts.
+
+A sample is one library: one row, one `counts.h5ad`. Its units are its files: lanes or runs of FASTQ pairs, one BAM, or
+one set of counts, as its quantifier asks. A reference is a FASTA and a GTF. Each mistake is one sentence that names
+the file, the row, the column, what was found and what is allowed. Lean on purpose (csv, no pandas): Snakemake reads
+these tables anew in every job that it starts.
+"""
+
+import csv
+import difflib
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from velocorpus import names
+from velocorpus.errors import UserMistake
+from velocorpus.files import existing
+
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+REMOTE = re.compile(r"(s3|https?|ftp)://")
+# Paths are quoted wherever a shell sees them; these characters are refused all the same, since a table may come from
+# a stranger and braces are Snakemake's.
+HOSTILE = re.compile(r"[\x00-\x1f\x7f;|&<>`'\"\\*?{}$!]")
+MD5 = re.compile(r"[0-9a-f]{32}")
+
+# A quantifier reads FASTQ pairs (`read1`, `read2`) or one file (`path`).
+READS_FROM_FASTQ = ("kb", "starsolo", "cellranger")
+
+
+def _column(
+    description: str,
+    kind: str = "text",
+    *,
+    required: bool = False,
+    filled: bool = False,
+    allowed: tuple[str, ...] = (),
+) -> Any:
+    """A column: what it means, how it is checked, which values it may hold.
+
+    `required`: the table must have the column; `filled`: and a value in every row.
+    """
+    meta = {"description": description, "kind": kind, "allowed": allowed}
+    return field(default="", metadata=meta | {"required": required or filled, "filled": filled})
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One library. An empty text means "not given"."""
+
+    sample: str = _column(
+        "Name of the library; becomes part of every cell's id and file name.", "name", filled=True
+    )
+    study: str = _column(
+        "Name of the study; splits and velocity targets are made per study.", "name", filled=True
+    )
+    organism: str = _column("Species.", filled=True, allowed=names.ORGANISMS)
+    quantifier: str = _column(
+        "What makes the counts; `bam` counts a given tagged BAM, `import` reads counts of another tool.",
+        filled=True,
+        allowed=names.QUANTIFIERS,
+    )
+    reference: str = _column(
+        "A row of references.tsv; may be empty for `import` only.", "name", required=True
+    )
+    chemistry: str = _column(
+        "Chemistry of the library; may be empty for `bam` and `import`.",
+        required=True,
+        allowed=names.CHEMISTRIES,
+    )
+    count_engine: str = _column(
+        "What counts this sample's BAM; empty: `quantify.count_engine` of the configuration.",
+        allowed=names.COUNT_ENGINES,
+    )
+    whitelist: str = _column(
+        "File of the barcodes that the chemistry allows; empty: the quantifier's own list.", "path"
+    )
+    barcodes: str = _column("File of the barcodes that are cells; empty: the quantifier calls cells.", "path")
+    genes: str = _column(
+        "Table that maps gene symbols to Ensembl ids for `import`; empty: a recognised 10x list.", "path"
+    )
+    cell_type: str = _column("Column of the imported `obs` that names the cell type.")
+    truth: str = _column("truth.h5ad of a simulated sample: counts and velocities are judged by it.", "path")
+    same_reads_as: str = _column(
+        "Another sample with the same reads: the two are compared, and this one stays out of the corpus.",
+        "name",
+    )
+    tissue: str = _column("Tissue.")
+    donor: str = _column("Donor or animal.")
+    suspension_type: str = _column("Cells or nuclei: decisive for velocity.", allowed=names.SUSPENSION_TYPES)
+    disease: str = _column("Disease or `normal`.")
+
+    @property
+    def from_fastq(self) -> bool:
+        """Whether the sample's units are FASTQ pairs."""
+        return self.quantifier in READS_FROM_FASTQ
+
+    @property
+    def in_corpus(self) -> bool:
+        """Whether the sample's cells belong to the corpus; a second count of the same reads does not."""
+        return not self.same_reads_as
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One run or lane of a sample (a FASTQ pair), or its one BAM or set of counts."""
+
+    sample: str = _column("A row of samples.tsv.", "name", filled=True)
+    unit: str = _column("Name of the lane, run or file, unique within its sample.", "name", filled=True)
+    read1: str = _column("FASTQ with barcodes and UMIs (`kb`, `starsolo`, `cellranger`).", "path")
+    read2: str = _column("FASTQ with cDNA.", "path")
+    path: str = _column("BAM (`bam`), or loom, h5ad or folder of another tool's counts (`import`).", "path")
+    read1_md5: str = _column("MD5 of `read1`, checked after fetching.", "md5")
+    read2_md5: str = _column("MD5 of `read2`.", "md5")
+    path_md5: str = _column("MD5 of `path`.", "md5")
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A genome and its genes."""
+
+    reference: str = _column("Name of the reference.", "name", filled=True)
+    organism: str = _column("Species.", filled=True, allowed=names.ORGANISMS)
+    fasta: str = _column("Genome, FASTA, plain or gzip.", "path", filled=True)
+    gtf: str = _column("Genes, GTF, plain or gzip.", "path", filled=True)
+    fasta_md5: str = _column("MD5 of `fasta`.", "md5")
+    gtf_md5: str = _column("MD5 of `gtf`.", "md5")
+    biotypes: str = _column(
+        "Which genes are kept: 10x's biotype filter (the default) or all.", allowed=("10x", "all")
+    )
+
+
+Row = TypeVar("Row", Sample, Unit, Reference)
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The three tables, checked against each other; every mapping keeps the order of its file."""
+
+    samples: Mapping[str, Sample]
+    units: Mapping[str, tuple[Unit, ...]]
+    references: Mapping[str, Reference]
+
+    @property
+    def corpus_samples(self) -> tuple[str, ...]:
+        """The samples whose cells belong to the corpus, in the order of samples.tsv."""
+        return tuple(name for name, sample in self.samples.items() if sample.in_corpus)
+
+    @property
+    def studies(self) -> tuple[str, ...]:
+        """The studies of the corpus, in the order of samples.tsv."""
+        return tuple(dict.fromkeys(self.samples[name].study for name in self.corpus_samples))
+
+    def samples_of(self, study: str) -> tuple[str, ...]:
+        """The corpus samples of one study."""
+        return tuple(name for name in self.corpus_samples if self.samples[name].study == study)
+
+    def groups(self, size: int) -> dict[str, tuple[str, ...]]:
+        """Shard groups: `size` consecutive corpus samples each, so that a sample added below changes the last only."""
+        members = self.corpus_samples
+        return {f"g{i // size:05d}": members[i : i + size] for i in range(0, len(members), size)}
+
+
+def load_tables(
+    samples: Path | str, units: Path | str, references: Path | str, *, made_here: Iterable[str] = ()
+) -> Tables:
+    """Read and check the three tables.
+
+    `made_here`: folders whose files the workflow makes itself (a simulation), so their paths need not exist yet.
+    Raises `UserMistake` at the first mistake.
+    """
+    made = tuple(f"{folder.rstrip('/')}/" for folder in made_here)
+    sample_rows = _unique(samples, read_rows(Sample, samples, made), "sample")
+    reference_rows = _unique(references, read_rows(Reference, references, made), "reference")
+    unit_rows: dict[str, list[Unit]] = {name: [] for name in sample_rows}
+    for number, unit in read_rows(Unit, units, made):
+        if unit.sample not in unit_rows:
+            raise UserMistake(
+                f"{units}, line {number}, column 'sample': '{unit.sample}' is not in {samples}"
+                f"{_nearest(unit.sample, sample_rows)}; add it there or remove this row."
+            )
+        _check_unit(units, number, unit, sample_rows[unit.sample][1], unit_rows[unit.sample])
+        unit_rows[unit.sample].append(unit)
+    for number, sample in sample_rows.values():
+        _check_sample(samples, number, sample, sample_rows, reference_rows)
+        if not unit_rows[sample.sample]:
+            raise UserMistake(
+                f"{samples}, line {number}: sample '{sample.sample}' has no row in {units}; add its files there."
+            )
+    return Tables(
+        samples={name: sample for name, (_, sample) in sample_rows.items()},
+        units={name: tuple(rows) for name, rows in unit_rows.items()},
+        references={name: reference for name, (_, reference) in reference_rows.items()},
+    )
+
+
+def read_rows(kind: type[Row], path: Path | str, made: tuple[str, ...] = ()) -> list[tuple[int, Row]]:
+    """The rows of one tab-separated table with their line numbers, each value checked by its column's rule."""
+    columns = {f.name: f.metadata for f in fields(kind)}
+    with existing(path, "table").open(encoding="utf-8-sig", newline="") as handle:
+        lines = [
+            (number, line)
+            for number, line in enumerate(csv.reader(handle, delimiter="\t", quoting=csv.QUOTE_NONE), 1)
+            if any(line) and not line[0].startswith("#")
+        ]
+    if not lines:
+        raise UserMistake(f"{path} is empty; its first line must name the columns: {', '.join(columns)}.")
+    header = [name.strip() for name in lines[0][1]]
+    for name in header:
+        if name not in columns:
+            raise UserMistake(
+                f"{path}: '{name}' is not a column{_nearest(name, columns)}; allowed are {', '.join(columns)}."
+            )
+        if header.count(name) > 1:
+            raise UserMistake(f"{path}: the column '{name}' stands twice; keep one.")
+    for name, meta in columns.items():
+        if meta["required"] and name not in header:
+            raise UserMistake(
+                f"{path}: the column '{name}' is missing; found are {', '.join(header)} (separated by tabs)."
+            )
+    rows = []
+    for number, line in lines[1:]:
+        if len(line) > len(header) and any(line[len(header) :]):
+            raise UserMistake(
+                f"{path}, line {number}: {len(line)} values for {len(header)} columns; check the tabs."
+            )
+        values = dict(zip(header, (value.strip() for value in line), strict=False))
+        where = f"{path}, line {number}, column"
+        checked = {
+            name: _value(f"{where} '{name}'", values.get(name, ""), columns[name], made) for name in header
+        }
+        rows.append((number, kind(**checked)))
+    return rows
+
+
+def _value(where: str, value: str, meta: Mapping[str, Any], made: tuple[str, ...]) -> str:
+    """One value, checked; paths come back with environment variables expanded."""
+    if not value:
+        if meta["filled"]:
+            raise UserMistake(f"{where}: empty; it must be filled.")
+        return value
+    if meta["allowed"] and value not in meta["allowed"]:
+        raise UserMistake(
+            f"{where}: '{value}' is not known{_nearest(value, meta['allowed'])}; allowed are {', '.join(meta['allowed'])}."
+        )
+    if meta["kind"] == "name" and (not NAME.fullmatch(value) or ".." in value or len(value) > 100):
+        raise UserMistake(
+            f"{where}: {value!r} is not a usable name; allowed are up to 100 letters, digits, '_', '.', '-', "
+            "not beginning with '.' or '-', without '..'."
+        )
+    if meta["kind"] == "md5" and not MD5.fullmatch(value):
+        raise UserMistake(f"{where}: '{value}' is not an MD5 (32 digits 0-9a-f).")
+    return _path(where, value, made) if meta["kind"] == "path" else value
+
+
+def _path(where: str, value: str, made: tuple[str, ...]) -> str:
+    for variable in re.findall(r"\$\{?(\w+)\}?", value):
+        if variable not in os.environ:
+            raise UserMistake(
+                f"{where}: the environment variable {variable} of '{value}' is not set; export it."
+            )
+    path = re.sub(r"\$\{(\w+)\}|\$(\w+)", lambda match: os.environ[match[1] or match[2]], value)
+    if HOSTILE.search(path) or path.startswith("-"):
+        raise UserMistake(
+            f"{where}: {path!r} holds a character that a shell could act on; rename the file (letters, digits, "
+            "spaces and _ . , : + = @ % ~ # ( ) / - are fine)."
+        )
+    if REMOTE.match(path):
+        return path
+    if path.startswith(made):
+        if ".." in path.split("/"):
+            raise UserMistake(
+                f"{where}: '{path}' leaves the folder of the simulation; write it without '..'."
+            )
+        return path
+    if not Path(path).exists():
+        raise UserMistake(
+            f"{where}: the file '{path}' does not exist (working folder: {os.getcwd()}); check the path."
+        )
+    return path
+
+
+def _check_unit(table: Path | str, number: int, unit: Unit, sample: Sample, before: list[Unit]) -> None:
+    where = f"{table}, line {number}"
+    if any(unit.unit == other.unit for other in before):
+        raise UserMistake(
+            f"{where}, column 'unit': '{unit.unit}' stands twice for sample '{unit.sample}'; give each its own name."
+        )
+    wanted, unwanted = (
+        (("read1", "read2"), ("path",)) if sample.from_fastq else (("path",), ("read1", "read2"))
+    )
+    for column in wanted:
+        if not getattr(unit, column):
+            raise UserMistake(
+                f"{where}, column '{column}': empty, but sample '{sample.sample}' has the quantifier "
+                f"'{sample.quantifier}', which needs {' and '.join(wanted)}."
+            )
+    for column in unwanted:
+        if getattr(unit, column):
+            raise UserMistake(
+                f"{where}, column '{column}': sample '{sample.sample}' has the quantifier '{sample.quantifier}', "
+                f"which reads only {' and '.join(wanted)}; leave it empty."
+            )
+    if before and not sample.from_fastq:
+        raise UserMistake(
+            f"{where}: sample '{sample.sample}' already has a file; the quantifier '{sample.quantifier}' takes one."
+        )
+
+
+def _check_sample(
+    table: Path | str,
+    number: int,
+    sample: Sample,
+    samples: Mapping[str, tuple[int, Sample]],
+    references: Mapping[str, tuple[int, Reference]],
+) -> None:
+    where = f"{table}, line {number}"
+    if not sample.reference and sample.quantifier != "import":
+        raise UserMistake(
+            f"{where}, column 'reference': empty; the quantifier '{sample.quantifier}' needs one of {', '.join(references)}."
+        )
+    if sample.reference and sample.reference not in references:
+        raise UserMistake(
+            f"{where}, column 'reference': '{sample.reference}' is not in the table of references"
+            f"{_nearest(sample.reference, references)}; known are {', '.join(references)}."
+        )
+    if sample.reference and references[sample.reference][1].organism != sample.organism:
+        raise UserMistake(
+            f"{where}: the organism is '{sample.organism}', but its reference '{sample.reference}' is of "
+            f"'{references[sample.reference][1].organism}'."
+        )
+    if not sample.chemistry and sample.from_fastq:
+        raise UserMistake(
+            f"{where}, column 'chemistry': empty; the quantifier '{sample.quantifier}' needs one of "
+            f"{', '.join(names.CHEMISTRIES)}."
+        )
+    other = samples.get(sample.same_reads_as)
+    if sample.same_reads_as and (other is None or other[1].same_reads_as or other[1] is sample):
+        raise UserMistake(
+            f"{where}, column 'same_reads_as': '{sample.same_reads_as}' must be another sample of this table that is "
+            "itself in the corpus."
+        )
+
+
+def _unique(table: Path | str, rows: list[tuple[int, Row]], column: str) -> dict[str, tuple[int, Row]]:
+    found: dict[str, tuple[int, Row]] = {}
+    for number, row in rows:
+        name = getattr(row, column)
+        if name in found:
+            raise UserMistake(
+                f"{table}, line {number}: the {column} '{name}' stands already in line {found[name][0]}; names are unique."
+            )
+        found[name] = (number, row)
+    return found
+
+
+def _nearest(value: str, allowed: Iterable[str]) -> str:
+    near = difflib.get_close_matches(value, list(allowed), n=1, cutoff=0.5)
+    return f" (nearest: '{near[0]}')" if near else ""

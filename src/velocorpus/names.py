@@ -48,3 +48,8 @@ def cell_id(sample: str, barcode: str) -> str:
 def total_of(layer: str) -> str:
     """The column with a cell's (or a gene's) total count in one layer, e.g. `n_spliced`."""
     return f"n_{layer}"
+
+
+def genes_of(layer: str) -> str:
+    """The column with the number of genes that a cell expresses in one layer, e.g. `n_genes_spliced`."""
+    return f"n_genes_{layer}"

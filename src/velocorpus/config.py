@@ -114,6 +114,72 @@ class FinetuneConfig(Section):
     seed: int = Field(0, description="Weights, masks and the order of cells.")
 
 
+class DecodersConfig(Section):
+    """Fine-tuning of the three decoders."""
+
+    expression: FinetuneConfig = Field(FinetuneConfig(), description="Expression decoder.")
+    velocity: FinetuneConfig = Field(FinetuneConfig(), description="Velocity decoder.")
+    trajectory: FinetuneConfig = Field(FinetuneConfig(), description="Generative (trajectory) decoder.")
+
+
+class TrainingConfig(Section):
+    """What is trained and how: one file of config/models."""
+
+    model: ModelConfig = Field(ModelConfig(), description="The encoder.")
+    pretrain: PretrainConfig = Field(PretrainConfig(), description="Pretraining of the encoder.")
+    finetune: DecodersConfig = Field(DecodersConfig(), description="Fine-tuning of the decoders.")
+
+
+class SimulateConfig(Section):
+    """Simulated studies made by the workflow itself."""
+
+    preset: str | None = Field(
+        None,
+        description="A preset of `velocorpus simulate` whose files the tables name; empty: no simulation.",
+    )
+
+
+class TargetsConfig(Section):
+    """Where the velocity decoder's targets come from."""
+
+    teacher: Literal["scvelo_stochastic", "scvelo_dynamical"] = Field(
+        "scvelo_stochastic", description="scVelo's mode for studies whose true velocities are not known."
+    )
+    use_truth: bool = Field(
+        True, description="Whether a study whose samples all have `truth` is taught by its truth."
+    )
+
+
+class EvaluateConfig(Section):
+    """What the report compares."""
+
+    scvelo: tuple[Literal["scvelo_stochastic", "scvelo_dynamical"], ...] = Field(
+        ("scvelo_stochastic",), description="Modes of scVelo that the velocity decoder is compared with."
+    )
+    velocity_studies: tuple[str, ...] = Field(
+        (), description="Studies whose velocities are written as AnnData; empty: the test studies."
+    )
+    trajectory_study: str | None = Field(
+        None, description="The study of the trajectory figure; empty: the first test study."
+    )
+    trajectory_steps: int = Field(20, ge=1, description="Steps of each generated trajectory.")
+
+
+class WorkflowConfig(Section):
+    """config.yaml. Its paths are relative to the file itself; paths in the tables, to the folder of the run."""
+
+    samples: str = Field("samples.tsv", description="Table of libraries.")
+    units: str = Field("units.tsv", description="Table of the libraries' files.")
+    references: str = Field("references.tsv", description="Table of genomes and their genes.")
+    training: str = Field("models/tiny.yaml", description="Model and training, a file of config/models.")
+    simulate: SimulateConfig = Field(SimulateConfig(), description="Simulated studies.")
+    quantify: QuantifyConfig = Field(QuantifyConfig(), description="Reads to counts.")
+    cells: CellsConfig = Field(CellsConfig(), description="Filter of cells and genes.")
+    corpus: CorpusConfig = Field(CorpusConfig(), description="Shards and splits.")
+    targets: TargetsConfig = Field(TargetsConfig(), description="Targets of the velocity decoder.")
+    evaluate: EvaluateConfig = Field(EvaluateConfig(), description="Comparisons of the report.")
+
+
 AnySection = TypeVar("AnySection", bound=Section)
 
 

@@ -25,6 +25,7 @@ REMOTE = re.compile(r"(s3|https?|ftp)://")
 # a stranger and braces are Snakemake's.
 HOSTILE = re.compile(r"[\x00-\x1f\x7f;|&<>`'\"\\*?{}$!]")
 MD5 = re.compile(r"[0-9a-f]{32}")
+OFFSET = re.compile(r"[A-Za-z0-9_.]+:\d+")
 
 # A quantifier reads FASTQ pairs (`read1`, `read2`) or one file (`path`).
 READS_FROM_FASTQ = ("kb", "starsolo", "cellranger")
@@ -123,12 +124,19 @@ class Reference:
 
     reference: str = _column("Name of the reference.", "name", filled=True)
     organism: str = _column("Species.", filled=True, allowed=names.ORGANISMS)
-    fasta: str = _column("Genome, FASTA, plain or gzip.", "path", filled=True)
+    fasta: str = _column(
+        "Genome, FASTA, plain or gzip; may be empty when only `bam` and `import` samples use the reference.",
+        "path",
+    )
     gtf: str = _column("Genes, GTF, plain or gzip.", "path", filled=True)
     fasta_md5: str = _column("MD5 of `fasta`.", "md5")
     gtf_md5: str = _column("MD5 of `gtf`.", "md5")
     biotypes: str = _column(
         "Which genes are kept: 10x's biotype filter (the default) or all.", allowed=("10x", "all")
+    )
+    offset: str = _column(
+        "CHROMOSOME:BASES for a FASTA that holds a piece: bases of the chromosome before its first one.",
+        "offset",
     )
 
 
@@ -252,6 +260,8 @@ def _value(where: str, value: str, meta: Mapping[str, Any], made: tuple[str, ...
         )
     if meta["kind"] == "md5" and not MD5.fullmatch(value):
         raise UserMistake(f"{where}: '{value}' is not an MD5 (32 digits 0-9a-f).")
+    if meta["kind"] == "offset" and not OFFSET.fullmatch(value):
+        raise UserMistake(f"{where}: '{value}' is not CHROMOSOME:BASES, e.g. 21:881.")
     return _path(where, value, made) if meta["kind"] == "path" else value
 
 
@@ -330,6 +340,11 @@ def _check_sample(
         raise UserMistake(
             f"{where}: the organism is '{sample.organism}', but its reference '{sample.reference}' is of "
             f"'{references[sample.reference][1].organism}'."
+        )
+    if sample.from_fastq and not references[sample.reference][1].fasta:
+        raise UserMistake(
+            f"{where}: the quantifier '{sample.quantifier}' needs a genome, but the reference '{sample.reference}' has "
+            "no 'fasta' in the table of references; give one."
         )
     if not sample.chemistry and sample.from_fastq:
         raise UserMistake(

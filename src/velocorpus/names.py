@@ -53,3 +53,8 @@ def total_of(layer: str) -> str:
 def genes_of(layer: str) -> str:
     """The column with the number of genes that a cell expresses in one layer, e.g. `n_genes_spliced`."""
     return f"n_genes_{layer}"
+
+
+def cells_with(layer: str) -> str:
+    """The column with the number of cells that express a gene in one layer, e.g. `n_cells_spliced`."""
+    return f"n_cells_{layer}"

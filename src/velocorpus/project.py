@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from velocorpus import config, names
+from velocorpus import names
+from velocorpus.config import TrainingConfig, WorkflowConfig, load
 from velocorpus.errors import UserMistake
 from velocorpus.tables import Tables, load_tables
 
@@ -20,8 +21,8 @@ class Project:
     """A checked configuration: its sections, its training file, its tables and who is in which split."""
 
     path: Path
-    config: config.WorkflowConfig
-    training: config.TrainingConfig
+    config: WorkflowConfig
+    training: TrainingConfig
     training_path: Path
     tables: Tables
 
@@ -67,7 +68,7 @@ class Project:
 def load_project(path: Path | str) -> Project:
     """Read and check a configuration and all that it names; the first mistake raises `UserMistake`."""
     path = Path(path)
-    settings = config.load(config.WorkflowConfig, path)
+    settings = load(WorkflowConfig, path)
     here = path.parent
     tables = load_tables(
         here / settings.samples,
@@ -80,7 +81,7 @@ def load_project(path: Path | str) -> Project:
     project = Project(
         path=path,
         config=settings,
-        training=config.load(config.TrainingConfig, here / settings.training),
+        training=load(TrainingConfig, here / settings.training),
         training_path=here / settings.training,
         tables=tables,
     )

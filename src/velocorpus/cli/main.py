@@ -13,6 +13,7 @@ from velocorpus.errors import UserMistake
 # Subcommand → (module, one line of help). The module's `app` is imported only when its command runs, so that `train`
 # starts without anndata and `count` without torch.
 COMMANDS: dict[str, tuple[str, str]] = {
+    "check": ("check", "Check a configuration and its tables; start nothing"),
     "simulate": ("simulate", "Simulate studies whose kinetics, counts and reads are known"),
     "fetch": ("reads", "Fetch one file of reads, verified, to a local path"),
     "reference": ("reference", "Filter and check a FASTA and a GTF; write the gene table"),

@@ -1,0 +1,45 @@
+"""`velocorpus check`: a configuration and its tables, checked without starting anything."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer()
+
+
+@app.command("check")
+def check(
+    config: Annotated[Path, typer.Option(help="The configuration (config.yaml) to check.")] = Path(
+        "config/config.yaml"
+    ),
+) -> None:
+    """Check a configuration and its tables; print what would be made."""
+    from velocorpus.project import load_project
+
+    project = load_project(config)
+    tables = project.tables
+    held_out = {
+        "validation": project.config.corpus.validation_studies,
+        "test": project.config.corpus.test_studies,
+    }
+    by_quantifier = Counter(sample.quantifier for sample in tables.samples.values())
+    teachers = Counter(project.teacher(study) for study in tables.studies)
+    typer.echo(
+        f"{config}: {len(tables.samples)} samples ({_list(by_quantifier)}), "
+        f"{sum(map(len, tables.units.values()))} units, {len(tables.references)} references"
+    )
+    typer.echo(
+        f"corpus: {len(tables.corpus_samples)} samples of {len(tables.studies)} studies in {len(project.groups)} "
+        f"shard groups; held out: {'; '.join(f'{k} {_names(v)}' for k, v in held_out.items())}"
+    )
+    typer.echo(f"velocity targets: {_list(teachers)}; model: {project.training.model.name}")
+
+
+def _list(counts: Counter[str]) -> str:
+    return ", ".join(f"{n} {name}" for name, n in counts.items())
+
+
+def _names(studies: tuple[str, ...]) -> str:
+    return ", ".join(studies) or "none"

@@ -71,6 +71,20 @@ class Counts(Protocol):
 
 
 @dataclass(frozen=True)
+class StateSpace:
+    """The principal directions of a study's expression, in which nearness of cells is measured."""
+
+    genes_S: np.ndarray  # int64, the most variable genes
+    mean_S: np.ndarray  # float64, of log1p of scaled s + u
+    directions_SP: np.ndarray  # float64
+    states_NP: np.ndarray  # float64, the study's own cells
+
+    def project(self, total_BG: np.ndarray) -> np.ndarray:
+        """States (B, P) of cells by their spliced + unspliced expression, scaled to the study's median depth."""
+        return (np.log1p(total_BG[:, self.genes_S]) - self.mean_S) @ self.directions_SP
+
+
+@dataclass(frozen=True)
 class StudyContext:
     """The context of one study; `features` serves it to a decoder chunk by chunk.
 
@@ -90,6 +104,7 @@ class StudyContext:
     usable_G: np.ndarray  # bool
     directions_GP: np.ndarray  # float32, zero rows where not usable
     depth: float  # median of the cells' spliced + unspliced totals
+    space: StateSpace
 
     @property
     def scale_G(self) -> np.ndarray:
@@ -98,15 +113,33 @@ class StudyContext:
 
     def moments(self, rows_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Smoothed spliced and unspliced expression (B, G), float32, molecules per cell of median depth."""
-        around_BK = self.neighbours_NK[rows_B]
+        return self.moments_around(self.neighbours_NK[rows_B])
+
+    def moments_around(self, around_BK: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The same as `moments`, the mean over given cells of the study instead of a cell's own neighbours."""
         return (
             _smooth(self.spliced, self.size_N, around_BK),
             _smooth(self.unspliced, self.size_N, around_BK),
         )
 
+    def own(self, rows_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Cells' own spliced and unspliced expression (B, G), float32, scaled to the study's median depth."""
+        return _dense(self.spliced, self.size_N, rows_B), _dense(self.unspliced, self.size_N, rows_B)
+
+    def around(self, total_BG: np.ndarray) -> np.ndarray:
+        """The study's cells nearest to any cells, generated ones too: (B, K); `total_BG` is scaled s + u."""
+        k = self.neighbours_NK.shape[1]
+        return _nearest_to(self.space.project(total_BG), self.space.states_NP, k)
+
     def features(self, rows_B: np.ndarray, genes_Q: np.ndarray) -> np.ndarray:
         """`CELL_FEATURES` of cells at genes: (B, Q, F), float32, each of order one."""
-        ms_BG, mu_BG = self.moments(rows_B)
+        return self.features_around(self.neighbours_NK[rows_B], self.own(rows_B), genes_Q)
+
+    def features_around(
+        self, around_BK: np.ndarray, own: tuple[np.ndarray, np.ndarray], genes_Q: np.ndarray
+    ) -> np.ndarray:
+        """The same as `features` for cells with given neighbours in the study and own expression (B, G) twice."""
+        ms_BG, mu_BG = self.moments_around(around_BK)
         usable = np.flatnonzero(self.usable_G)
         parts = self._signals(ms_BG[:, usable], mu_BG[:, usable], usable)
         directions = self.directions_GP[usable]
@@ -114,15 +147,12 @@ class StudyContext:
             (parts[name] @ directions) @ directions.T
             for name in ("imbalance", "residual", "spliced_z", "unspliced_z")
         ]
-        own = [
-            np.log1p(_dense(layer, self.size_N, rows_B)[:, genes_Q])
-            for layer in (self.spliced, self.unspliced)
-        ]
+        logs = [np.log1p(layer_BG[:, genes_Q]) for layer_BG in own]
         at = np.full(len(self.usable_G), -1)
         at[usable] = np.arange(len(usable))
         at_Q = at[genes_Q]
         picked = [(part[:, at_Q] * (at_Q >= 0)) for part in (*parts.values(), *projected)]
-        return np.clip(np.stack([*picked, *own], axis=-1), -6, 6).astype(np.float32)
+        return np.clip(np.stack([*picked, *logs], axis=-1), -6, 6).astype(np.float32)
 
     def statistics(self, genes_Q: np.ndarray) -> np.ndarray:
         """`STATISTICS` of genes: (Q, F), float32; all zero where the gene is not usable."""
@@ -160,15 +190,15 @@ def study_context(
         spliced.indptr, spliced.indices, spliced.data,
         unspliced.indptr, unspliced.indices, unspliced.data, size_N, spliced.n_genes,
     )  # fmt: skip
-    state_NP = _principal_states(spliced, unspliced, size_N, sums, n_pcs)
+    space = _principal_states(spliced, unspliced, size_N, sums, n_pcs)
     k = max(1, min(n_neighbours, n // 3))
-    neighbours_NK = _nearest(state_NP, k)
+    neighbours_NK = _nearest(space.states_NP, k)
     mean_G2 = (sums[:2] / n).T.astype(np.float32)
     usable_G = (mean_G2 >= MIN_MEAN).all(axis=1)
     context = StudyContext(
         spliced, unspliced, size_N, neighbours_NK, np.zeros((spliced.n_genes, len(STATISTICS)), np.float32),
         mean_G2, np.ones_like(mean_G2), np.zeros(spliced.n_genes, np.float32), usable_G,
-        np.zeros((spliced.n_genes, 0), np.float32), depth,
+        np.zeros((spliced.n_genes, 0), np.float32), depth, space,
     )  # fmt: skip
     return _with_statistics(context, sums, n, k, float(_totals(unspliced).sum() / max(totals_N.sum(), 1)))
 
@@ -227,6 +257,7 @@ def _with_statistics(
         context.usable_G,
         spread(directions, np.zeros((g, directions.shape[1]), np.float32)),
         context.depth,
+        context.space,
     )  # fmt: skip
 
 
@@ -243,8 +274,8 @@ def _right_vectors(x_NQ: np.ndarray, p: int) -> np.ndarray:
 
 def _principal_states(
     spliced: Counts, unspliced: Counts, size_N: np.ndarray, sums: np.ndarray, n_pcs: int
-) -> np.ndarray:
-    """PCA of log1p of the scaled s + u on the most variable genes, (N, n_pcs), chunked through the Gram matrix."""
+) -> StateSpace:
+    """PCA of log1p of the scaled s + u on the most variable genes, chunked through the Gram matrix."""
     n = len(size_N)
     mean_G = sums[2] / n
     variance_G = sums[3] / n - mean_G**2
@@ -260,7 +291,8 @@ def _principal_states(
         torch.zeros((len(genes), len(genes)), dtype=torch.float64),
     )
     directions = torch.linalg.eigh(gram)[1][:, -min(n_pcs, len(genes)) :]
-    return torch.cat([chunk(start) @ directions for start in range(0, n, _CHUNK)]).numpy()
+    states = torch.cat([chunk(start) @ directions for start in range(0, n, _CHUNK)])
+    return StateSpace(genes, mean_G[genes], directions.numpy(), states.numpy())
 
 
 def _nearest(state_NP: np.ndarray, k: int) -> np.ndarray:
@@ -273,6 +305,12 @@ def _nearest(state_NP: np.ndarray, k: int) -> np.ndarray:
         distance[mine, mine + start] = -1
         out[start : start + _CHUNK] = distance.topk(k, largest=False).indices.numpy()
     return out
+
+
+def _nearest_to(points_BP: np.ndarray, state_NP: np.ndarray, k: int) -> np.ndarray:
+    """The k cells of a study nearest to points that are none of its cells, (B, k)."""
+    distance = torch.cdist(torch.from_numpy(points_BP), torch.from_numpy(np.ascontiguousarray(state_NP)))
+    return distance.topk(k, largest=False).indices.numpy()
 
 
 def _totals(layer: Counts) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""From expected captured molecules to counted ones: depth, batch, noise, and the share that no one can classify."""
+"""From expected captured molecules to counted ones: depth, batch, noise, and what no one can classify."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ class CountParameters:
 
 @dataclass(frozen=True)
 class Molecules:
-    """Counted molecules: CSR int32 (cells, genes) per layer, each cell's `depth` factor and each gene's `batch` factor."""
+    """Counted molecules: CSR int32 (cells, genes) per layer; factors `depth` per cell and `batch` per gene."""
 
     layers: dict[str, sparse.csr_matrix]
     depth: np.ndarray
@@ -38,13 +38,16 @@ def draw_molecules(
 ) -> Molecules:
     """Draw one sample's molecules.
 
-    A count's mean is abundance × the cell's depth × the gene's batch factor; it is gamma-Poisson, spliced and unspliced
-    independently; then each molecule of gene g becomes ambiguous with probability `ambiguous_share[g]`.
+    A count's mean is abundance × the cell's depth × the gene's batch factor; it is gamma-Poisson, spliced and
+    unspliced independently; then each molecule of gene g becomes ambiguous with probability
+    `ambiguous_share[g]`.
     """
     n_cells, n_genes = cells.spliced.shape
     p = parameters
     batch = np.exp(p.batch_gene_log_sd * rng.standard_normal(n_genes))
-    depth = np.exp(p.batch_depth_log_sd * rng.standard_normal() + p.depth_log_sd * rng.standard_normal(n_cells))
+    depth = np.exp(
+        p.batch_depth_log_sd * rng.standard_normal() + p.depth_log_sd * rng.standard_normal(n_cells)
+    )
     factor = depth[:, None] * batch
     layers: dict[str, sparse.csr_matrix] = {}
     ambiguous = np.zeros((n_cells, n_genes), dtype=np.int32)
@@ -61,9 +64,9 @@ def draw_molecules(
 
 
 def draw_barcodes(n: int, rng: np.random.Generator, length: int = 16) -> list[str]:
-    """`n` different barcodes; none is another with its last base changed or is one base away from an earlier one.
+    """`n` barcodes, each at least two bases from every other.
 
-    So that a barcode with one wrong base belongs to one cell only.
+    So that a barcode with one wrong base is on no list, and is seen to be wrong.
     """
     taken: set[str] = set()
     barcodes: list[str] = []

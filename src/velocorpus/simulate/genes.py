@@ -1,11 +1,12 @@
 """Real human gene names for simulated genes, each with kinetic rates of its own that every study shares.
 
-`human_genes.tsv` holds 2,000 Ensembl ids and symbols of 10x Genomics' public list GRCh38-2020-A (36,601 genes, in
-genome order), chosen by rule and not by hand: genes whose symbol is letters, digits and hyphens beginning with a letter,
-that are not mitochondrial and not of a family that names non-coding RNA or predicted loci (LINC, MIR, SNOR, RNU, RPL/RPS
-pseudogenes, `LOC`, `-AS1`, `-DT`, `-IT`, `C1orf1`-like; clone names such as AL627309.1 fall to the dot);
-of those, every n-th in list order so that 2,000 are evenly spaced. Which of them a study of n genes uses follows from a hash of
-the id too (`choose`), so that small presets share their genes with large ones.
+`human_genes.tsv` holds 2,000 Ensembl ids and symbols of 10x Genomics' public list GRCh38-2020-A (36,601
+genes, in genome order), chosen by rule and not by hand: genes whose symbol is letters, digits and hyphens
+beginning with a letter, that are not mitochondrial and not of a family that names non-coding RNA or predicted
+loci (LINC, MIR, SNOR, RNU, RPL/RPS pseudogenes, `LOC`, `-AS1`, `-DT`, `-IT`, `C1orf1`-like; clone names such
+as AL627309.1 fall to the dot); of those, every n-th in list order so that 2,000 are evenly spaced. Which of
+them a study of n genes uses follows from a hash of the id too (`choose`), so that small presets share their
+genes with large ones.
 
 The rates are invented (no measurement of these genes): what is true of them is only that a gene keeps them.
 """
@@ -21,8 +22,8 @@ import pandas as pd
 from velocorpus import names
 from velocorpus.errors import UserMistake
 
-# Medians and log-sds of the population of genes. Splicing with a half-life of 42 minutes and degradation with one of
-# 2.8 hours leave γ/(β+γ) ≈ 0.2 of a gene's molecules unspliced at rest.
+# Medians and log-sds of the population of genes. Splicing with a half-life of 42 minutes and degradation with
+# one of 2.8 hours leave γ/(β+γ) ≈ 0.2 of a gene's molecules unspliced at rest.
 ALPHA_MEDIAN, ALPHA_LOG_SD = 4.0, 1.2  # molecules per hour and cell, when the gene is fully on
 BETA_MEDIAN, BETA_LOG_SD = 1.0, 0.5  # 1/hour
 GAMMA_MEDIAN, GAMMA_LOG_SD = 0.25, 0.5  # 1/hour
@@ -38,8 +39,8 @@ def _all() -> pd.DataFrame:
 def choose(n_genes: int) -> pd.DataFrame:
     """The first `n_genes` genes by hash, in list order, with their rates.
 
-    Returns a table indexed by gene id with `symbol`, `alpha_scale` (molecules/hour), `beta` and `gamma` (1/hour) and
-    `ambiguous_share` (0 to 1). Refuses more genes than the list has.
+    Returns a table indexed by gene id with `symbol`, `alpha_scale` (molecules/hour), `beta` and `gamma`
+    (1/hour) and `ambiguous_share` (0 to 1). Refuses more genes than the list has.
     """
     genes = _all()
     if not 1 <= n_genes <= len(genes):
@@ -50,9 +51,10 @@ def choose(n_genes: int) -> pd.DataFrame:
 
 
 def rates(gene_ids: list[str]) -> pd.DataFrame:
-    """Kinetic rates of genes: a SHA-256 of the id gives four uniform numbers, their normal quantiles the log-rates.
+    """Kinetic rates of genes: a SHA-256 of the id gives uniform numbers, their normal quantiles the log-rates.
 
-    No random generator is involved, so that a gene's rates stay the same whatever version of numpy draws the rest.
+    No random generator is involved, so that a gene's rates stay the same whatever version of numpy draws the
+    rest.
     """
     rows = [_rates(gene) for gene in gene_ids]
     index = pd.Index(gene_ids, dtype=object, name=names.GENE_ID)

@@ -2,13 +2,14 @@
 
     du/dt = α(t) − β u        ds/dt = β u − γ s
 
-per gene, in hours. Between two nodes of latent time α is linear, and for a linear α the solution is a matrix exponential
-(C. Van Loan, "Computing integrals involving the matrix exponential", 1978): one 4 × 4 matrix per gene carries
-(u, s, α, Δα) over a step. Cells lie between nodes, where a cubic Hermite polynomial through both nodes' values and derivatives is used.
+per gene, in hours. Between two nodes of latent time α is linear, and for a linear α the solution is a matrix
+exponential (C. Van Loan, "Computing integrals involving the matrix exponential", 1978): one 4 × 4 matrix per
+gene carries (u, s, α, Δα) over a step. Cells lie between nodes, where a cubic Hermite polynomial through both
+nodes' values and derivatives is used.
 
-Units: abundances are expected CAPTURED molecules of a cell of the study's typical depth, velocities captured molecules per hour.
-An unspliced molecule of gene g is captured `capture[g]` times as often as a spliced one, so in captured units
-ds/dt = (β / capture) u − γ s  and  du/dt = capture · efficiency · α − β u.
+Units: abundances are expected CAPTURED molecules of a cell of the study's typical depth, velocities captured
+molecules per hour. An unspliced molecule of gene g is captured `capture[g]` times as often as a spliced one,
+so in captured units ds/dt = (β / capture) u − γ s  and  du/dt = capture · efficiency · α − β u.
 """
 
 from dataclasses import dataclass
@@ -34,15 +35,18 @@ class KineticsParameters:
     second_share: float = 0.3  # genes in a program that are in a second one too
     repressed_share: float = 0.2  # genes in a program that it switches off
     stationary_share: float = 0.05  # cells of a path's end that have come to rest
-    molecules: tuple[float, float] = (1500.0, 2400.0)  # captured molecules of a typical cell; a study draws one
+    molecules: tuple[float, float] = (
+        1500.0,
+        2400.0,
+    )  # captured molecules of a typical cell; a study draws one
 
 
 @dataclass(frozen=True)
 class Study:
-    """A study's genes (rates, capture, weights) and its states at the nodes of each branch, in captured molecules.
+    """A study's genes (rates, capture, weights) and its states at the nodes of each branch.
 
-    `alpha`, `unspliced`, `spliced`: one array (nodes, genes) per branch. `rest`: per branch (unspliced, spliced) (genes,)
-    once the last α has lasted for ever.
+    `alpha` (molecules/hour), `unspliced`, `spliced` (captured molecules): one array (nodes, genes) per
+    branch. `efficiency` is the share of a cell's spliced molecules that is captured.
     """
 
     programs: Programs
@@ -55,7 +59,11 @@ class Study:
 
 @dataclass(frozen=True)
 class SimulatedCells:
-    """Cells with known kinetics: `obs` (pseudotime in hours, branch, cell_type, stationary); arrays (cells, genes) float64."""
+    """Cells with known kinetics.
+
+    `obs`: pseudotime (hours), branch, cell_type, stationary. Arrays (cells, genes) float64: abundances in
+    captured molecules, velocities in captured molecules per hour.
+    """
 
     obs: pd.DataFrame
     unspliced: np.ndarray
@@ -67,10 +75,11 @@ class SimulatedCells:
 def draw_study(
     genes: pd.DataFrame, topology: str, parameters: KineticsParameters, rng: np.random.Generator
 ) -> Study:
-    """Draw a study: its programs, its genes' part in them, its own deviations from the genes' rates; then integrate.
+    """Draw a study: its programs, its genes' part in them, how its rates deviate; then integrate.
 
-    `genes`: from `genes.choose`. The study's `genes` has the rates that hold in it (`alpha_scale`, `beta`, `gamma`), `capture`
-    and `weight_1` … `weight_n` on a base of `base`: α(t) = alpha_scale · (base + Σ weight_k · activity_k(t)).
+    `genes`: from `genes.choose`. The study's `genes` has the rates that hold in it (`alpha_scale`, `beta`,
+    `gamma`), `capture` and `weight_1` … `weight_n` on a base of `base`: α(t) = alpha_scale · (base + Σ
+    weight_k · activity_k(t)).
     """
     p = parameters
     n = len(genes)
@@ -85,9 +94,7 @@ def draw_study(
     for k in range(p.n_programs):
         table[f"weight_{k + 1}"] = weights[:, k]
 
-    scale, beta, gamma, capture = (
-        table[c].to_numpy() for c in ("alpha_scale", "beta", "gamma", "capture")
-    )
+    scale, beta, gamma, capture = (table[c].to_numpy() for c in ("alpha_scale", "beta", "gamma", "capture"))
     alpha = tuple(scale * (base + activity @ weights.T) for activity in programs.activity)
     unspliced, spliced = _integrate(programs, alpha, beta, gamma)
     totals = np.concatenate([(u * capture + s).sum(axis=1) for u, s in zip(unspliced, spliced, strict=True)])
@@ -105,7 +112,7 @@ def draw_study(
 def draw_cells(
     study: Study, n_cells: int, parameters: KineticsParameters, rng: np.random.Generator
 ) -> SimulatedCells:
-    """Draw cells evenly over all of a study's latent time; a share of the ends' cells has come to rest (velocity 0)."""
+    """Draw cells evenly over all of a study's latent time; a share of the ends' cells rests (velocity 0)."""
     branches = study.programs.branches
     lengths = np.array([b.end - b.start for b in branches])
     edges = np.concatenate([[0], np.cumsum(lengths)])
@@ -185,7 +192,7 @@ def _integrate(
 
 
 def _step_matrices(beta: np.ndarray, gamma: np.ndarray) -> np.ndarray:
-    """Per gene the matrix (2, 4) that takes (u, s, α at the step's start, α's change over the step) to the next (u, s)."""
+    """Per gene the matrix (2, 4) from (u, s, α at the step's start, α's change over the step) to the next (u, s)."""
     generator = np.zeros((len(beta), 4, 4))
     generator[:, 0, 0] = -beta * STEP
     generator[:, 0, 2] = STEP
@@ -213,12 +220,16 @@ def _march(
 def _periodic_start(
     alpha: np.ndarray, step: np.ndarray, beta: np.ndarray, gamma: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The state that one period of the cycle returns to itself: x = M x + c, with c the end of a period begun at 0."""
+    """The state that one period returns to itself: x = M x + c, with c the end of a period begun at 0."""
     zero = np.zeros(alpha.shape[1])
     u, s = _march(zero, zero, alpha, step)
     period = (len(alpha) - 1) * STEP
     generator = np.zeros((alpha.shape[1], 2, 2))
-    generator[:, 0, 0], generator[:, 1, 0], generator[:, 1, 1] = -beta * period, beta * period, -gamma * period
+    generator[:, 0, 0], generator[:, 1, 0], generator[:, 1, 1] = (
+        -beta * period,
+        beta * period,
+        -gamma * period,
+    )
     once = expm(generator)
     u0 = u[-1] / (1 - once[:, 0, 0])
     return u0, (s[-1] + once[:, 1, 0] * u0) / (1 - once[:, 1, 1])
@@ -241,9 +252,7 @@ def _at(study: Study, branch: int, steps: np.ndarray) -> tuple[np.ndarray, np.nd
 def _hermite(x: np.ndarray, y0: np.ndarray, y1: np.ndarray, d0: np.ndarray, d1: np.ndarray) -> np.ndarray:
     x2, x3 = x * x, x * x * x
     return (
-        (2 * x3 - 3 * x2 + 1) * y0
-        + (3 * x2 - 2 * x3) * y1
-        + STEP * ((x3 - 2 * x2 + x) * d0 + (x3 - x2) * d1)
+        (2 * x3 - 3 * x2 + 1) * y0 + (3 * x2 - 2 * x3) * y1 + STEP * ((x3 - 2 * x2 + x) * d0 + (x3 - x2) * d1)
     )
 
 

@@ -1,7 +1,7 @@
 """Latent programs: what drives transcription along a linear path, a branching one or a cycle.
 
-A study has a handful of programs, each an activity between 0 and 1 over latent time (hours) on every branch of the
-study's topology. They are drawn anew for each study, so that a model can't learn them by heart.
+A study has a handful of programs, each an activity between 0 and 1 over latent time (hours) on every branch
+of the study's topology. They are drawn anew for each study, so that a model can't learn them by heart.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ STEP = 0.05
 
 @dataclass(frozen=True)
 class Branch:
-    """A stretch of latent time, from node `start` to node `end` (in steps of `STEP` hours), grown out of `parent`."""
+    """A stretch of latent time from node `start` to node `end` (`STEP` hours apart), grown out of `parent`."""
 
     name: str
     parent: int | None
@@ -27,7 +27,7 @@ class Branch:
 
 @dataclass(frozen=True)
 class Programs:
-    """The branches of a study and each program's activity on each branch: arrays (nodes of the branch, programs)."""
+    """The branches of a study and, per branch, its programs' activity: arrays (nodes, programs)."""
 
     topology: str
     branches: tuple[Branch, ...]
@@ -37,7 +37,7 @@ class Programs:
 def draw_programs(
     topology: str, *, n_programs: int, hours: tuple[float, float], rng: np.random.Generator
 ) -> Programs:
-    """Draw a study's programs; the whole path (or the cycle's period) takes between `hours[0]` and `hours[1]` hours."""
+    """Draw a study's programs; the whole path (or the cycle's period) takes `hours[0]` to `hours[1]` hours."""
     total = round(rng.uniform(*hours) / STEP)
     if topology == "linear":
         branches = (Branch("path", None, 0, total, True),)
@@ -61,7 +61,8 @@ def _branching(total: int, n_programs: int, rng: np.random.Generator) -> Program
         Branch("trunk", None, 0, fork, False),
         *(Branch(f"branch_{'abc'[i]}", 0, fork, total, True) for i in range(n_ends)),
     )
-    # A third of the programs (at least one) runs everywhere; the others begin after the fork, each on one branch only.
+    # A third of the programs (at least one) runs everywhere; the others begin after the fork, each on one
+    # branch only.
     n_shared = max(1, n_programs // 3)
     shared = _windows(n_shared, 0.0, total * STEP, rng)
     own = _windows(n_programs - n_shared, fork * STEP, total * STEP, rng, after=True)
@@ -76,7 +77,7 @@ def _branching(total: int, n_programs: int, rng: np.random.Generator) -> Program
 def _windows(
     n: int, start: float, end: float, rng: np.random.Generator, *, after: bool = False
 ) -> np.ndarray:
-    """Windows (rise, fall, ramp) in hours; evenly spaced with jitter, some on from the start unless `after`."""
+    """Windows (rise, fall, ramp) in hours, spaced with jitter; some on from the start unless `after`."""
     length = end - start
     position = (np.arange(n) + rng.uniform(0, 1, n)) / n
     if after:
@@ -95,6 +96,6 @@ def _on(windows: np.ndarray, branch: Branch) -> np.ndarray:
 
 
 def _ramp(x: np.ndarray) -> np.ndarray:
-    """0 before 0, 1 after 1, a cubic between with no kink: so a branch's own programs are exactly off at the fork."""
+    """0 before 0, 1 after 1, a cubic between: so a branch's own programs are exactly off at the fork."""
     x = np.clip(x, 0.0, 1.0)
     return x * x * (3 - 2 * x)

@@ -35,9 +35,10 @@ def write_truth(
 ) -> None:
     """Write one sample's truth.
 
-    `genes`: a study's table (symbol and per-hour rates), indexed by gene id; written to `var`. `layers`: the molecules truly
-    sampled (`spliced`, `unspliced`, `ambiguous`: integers, cells × genes). `obs`: further columns, one row a cell, in the order of
-    `barcodes`. `settings`: JSON-able, what the sample was simulated with.
+    `genes`: a study's table (symbol and per-hour rates), indexed by gene id; written to `var`. `layers`: the
+    molecules truly sampled (`spliced`, `unspliced`, `ambiguous`: integers, cells × genes). `obs`: further
+    columns, one row a cell, in the order of `barcodes`. `settings`: JSON-able, what the sample was simulated
+    with.
     """
     frame = cells.obs.copy()
     frame.index = pd.Index([names.cell_id(sample, b) for b in barcodes], dtype=object)

@@ -1,7 +1,7 @@
 """Lines of a GTF as records, and the choice of genes that 10x's references make.
 
 A line keeps its own bytes except for GENCODE's `gene_id "ENSG….5"`, which becomes `gene_id "ENSG…";
-gene_version "5"` as in Ensembl's files and in 10x's own references: later steps join by the id without version.
+gene_version "5"` as in Ensembl's files and 10x's own references: later steps join by the id without version.
 """
 
 import re
@@ -61,8 +61,8 @@ class Record:
 def read_records(path: Path | str) -> Iterator[Record]:
     """Every line of a GTF, plain or gzip-compressed, that is not a comment.
 
-    Raises `UserMistake`, with the line's number, for a line that has not nine columns, no integer coordinates,
-    or no `gene_id` (a GFF3, say).
+    Raises `UserMistake`, with the line's number, for a line without nine columns, integer coordinates, or
+    a `gene_id` (a GFF3, say).
     """
     with open_text(path) as handle:
         for number, line in enumerate(handle, start=1):
@@ -96,12 +96,10 @@ def _record(line: str, where: str) -> Record:
 
 
 def is_10x_transcript(record: Record) -> bool:
-    """Whether a transcript makes its gene one that a 10x reference keeps.
+    """Whether a transcript counts for a 10x reference, which keeps a gene of the right biotype that has one such.
 
-    Both biotypes must be among `BIOTYPES_10X` (the transcript's only where it is given), and no dropped tag.
+    Its own biotype must be among `BIOTYPES_10X`, where it is given, and it must have no dropped tag.
     """
     return (
-        record.biotype in BIOTYPES_10X
-        and (not record.transcript_biotype or record.transcript_biotype in BIOTYPES_10X)
-        and not TAGS_DROPPED.intersection(record.tags)
-    )
+        not record.transcript_biotype or record.transcript_biotype in BIOTYPES_10X
+    ) and not TAGS_DROPPED.intersection(record.tags)

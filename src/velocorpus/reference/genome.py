@@ -12,8 +12,8 @@ LINE_BASES = 60
 def read_genome(path: Path | str) -> dict[str, bytearray]:
     """Chromosome name → upper-case bases, in the file's order; gzip-compressed or plain.
 
-    The name is the header's first word. A human genome takes 3.1 GB of memory. Raises `UserMistake` for a file
-    that is not FASTA and for a chromosome that stands twice.
+    The name is the header's first word. A human genome takes 3.1 GB of memory. Raises `UserMistake` for a
+    file that is not FASTA and for a chromosome that stands twice.
     """
     genome: dict[str, bytearray] = {}
     bases: bytearray | None = None

@@ -92,6 +92,12 @@ class Sample:
     donor: str = _column("Donor or animal.")
     suspension_type: str = _column("Cells or nuclei: decisive for velocity.", allowed=names.SUSPENSION_TYPES)
     disease: str = _column("Disease or `normal`.")
+    experiment: str = _column("Accession of the experiment, e.g. SRX.")
+    run: str = _column("Accession of the run or runs, e.g. SRR.")
+    biosample: str = _column("Accession of the biosample, e.g. SAMN.")
+    intron_mode: str = _column(
+        "Whether another tool's counts include introns, for `import`.", allowed=("yes", "no", "unknown")
+    )
 
     @property
     def from_fastq(self) -> bool:

@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("check", "Check a configuration and its tables; start nothing"),
     "simulate": ("simulate", "Simulate studies whose kinetics, counts and reads are known"),
     "fetch": ("reads", "Fetch one file of reads, verified, to a local path"),
+    "whitelist": ("reads", "Write the allowed barcodes of a chemistry as plain text, as STAR wants them"),
     "reference": ("reference", "Filter and check a FASTA and a GTF; write the gene table"),
     "count": ("counting", "Count spliced, unspliced and ambiguous molecules of a BAM"),
     "import": ("counting", "Bring in counts that another tool has made"),

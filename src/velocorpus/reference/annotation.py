@@ -96,7 +96,8 @@ def _record(line: str, where: str) -> Record:
 
 
 def is_10x_transcript(record: Record) -> bool:
-    """Whether a transcript counts for a 10x reference, which keeps a gene of the right biotype that has one such.
+    """Whether a transcript counts for a 10x reference, which keeps a gene of the right biotype that has one
+    such.
 
     Its own biotype must be among `BIOTYPES_10X`, where it is given, and it must have no dropped tag.
     """

@@ -68,12 +68,12 @@ def build_reference(
     """Check and filter a FASTA and a GTF, write the folder `out`, and return what `reference.json` says.
 
     `biotypes` "10x" keeps the genes that a 10x reference keeps (`annotation.is_10x_transcript`); a GTF
-    without biotypes keeps all, and says so. `offsets` (chromosome → bases) is for a FASTA that holds a piece of
-    a chromosome. Genes outside the FASTA and genes without exons are dropped and counted.
+    without biotypes keeps all, and says so. `offsets` (chromosome → bases) is for a FASTA that holds a piece
+    of a chromosome. Genes outside the FASTA and genes without exons are dropped and counted.
 
-    Raises `UserMistake` when the GTF has no exons, when FASTA and GTF share no chromosome, when many genes lie
-    beyond their chromosome's end, when the introns do not look like introns in this FASTA, or when no gene is
-    left.
+    Raises `UserMistake` when the GTF has no exons, when FASTA and GTF share no chromosome, when many genes
+    lie beyond their chromosome's end, when the introns do not look like introns in this FASTA, or when no
+    gene is left.
     """
     seen = _scan(gtf)
     sequence = genome.pad(genome.read_genome(fasta), offsets or {}, str(fasta)) if fasta is not None else None

@@ -1,0 +1,36 @@
+"""`velocorpus fetch` and `velocorpus whitelist`: what quantifiers read."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer()
+
+
+@app.command("fetch")
+def fetch(
+    source: Annotated[str, typer.Argument(help="A path, http(s)://… or s3://bucket/key.")],
+    out: Annotated[Path, typer.Option(help="Where the file goes; it stands there verified or not at all.")],
+    md5: Annotated[str | None, typer.Option(help="Its MD5, checked before it gets its name.")] = None,
+    retries: Annotated[int, typer.Option(min=0, help="More tries after a broken transfer.")] = 5,
+    unsigned: Annotated[bool, typer.Option("--unsigned", help="Ask S3 without credentials.")] = False,
+) -> None:
+    """Fetch one file of reads, verified, to a local path."""
+    from velocorpus.reads.fetch import fetch as fetch_file
+
+    fetch_file(source, out, md5=md5 or None, retries=retries, unsigned=unsigned)
+
+
+@app.command("whitelist")
+def whitelist(
+    chemistry: Annotated[str, typer.Argument(help="10xv2, 10xv3, 10xv4, 10xv2_5p or 10xv3_5p.")],
+    out: Annotated[Path, typer.Option(help="Plain text, one barcode a line.")],
+    given: Annotated[
+        Path | None, typer.Option(help="The sample's own list, plain or gzip, instead of 10x's.")
+    ] = None,
+) -> None:
+    """Write the allowed barcodes of a chemistry as plain text, as STAR wants them."""
+    from velocorpus.reads.chemistries import write_whitelist
+
+    write_whitelist(chemistry, out, given)

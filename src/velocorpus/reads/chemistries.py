@@ -1,0 +1,89 @@
+"""What each 10x chemistry looks like in the reads, and how each quantifier must be told."""
+
+import gzip
+import shutil
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from velocorpus.errors import UserMistake
+from velocorpus.files import replacing
+
+
+@dataclass(frozen=True)
+class Chemistry:
+    """Geometry of the barcode read and strand of the cDNA read.
+
+    `barcode_len`, `umi_len`: bases, in this order from read 1's first base. `strand`: of the cDNA read
+    relative to the transcript, as kb says it (`forward` for 3', `reverse` for 5'). `technology`: kb's `-x`.
+    `barcode_list`: the file of allowed barcodes among those that kb-python's dependency ngs-tools carries.
+    """
+
+    barcode_len: int
+    umi_len: int
+    strand: str
+    technology: str
+    barcode_list: str
+
+    @property
+    def star_strand(self) -> str:
+        """STARsolo's `--soloStrand`."""
+        return self.strand.capitalize()
+
+
+# 10xv1 is left out on purpose: its UMI is in a file of its own, which units.tsv has no column for.
+CHEMISTRIES = {
+    "10xv2": Chemistry(16, 10, "forward", "10XV2", "10x_version2_whitelist.txt.gz"),
+    "10xv3": Chemistry(16, 12, "forward", "10XV3", "10x_version3_whitelist.txt.gz"),
+    "10xv4": Chemistry(16, 12, "forward", "10XV4", "10x_version4_whitelist.txt.gz"),
+    "10xv2_5p": Chemistry(16, 10, "reverse", "10XV2", "10x_version2_whitelist.txt.gz"),
+    # GEM-X 5' v3 has a list of its own, which ngs-tools does not carry: the sample must give one.
+    "10xv3_5p": Chemistry(16, 12, "reverse", "10XV3", ""),
+}
+
+
+def chemistry_of(name: str) -> Chemistry:
+    """The chemistry of this name, or a `UserMistake` that lists the known ones."""
+    if name not in CHEMISTRIES:
+        raise UserMistake(
+            f"Reads of chemistry '{name}' cannot be quantified here; known are {', '.join(CHEMISTRIES)}."
+        )
+    return CHEMISTRIES[name]
+
+
+def write_whitelist(name: str, out: Path | str, given: Path | str | None = None) -> None:
+    """Write the allowed barcodes of a chemistry as plain text, one a line: what STAR wants.
+
+    `given` is the sample's own list (plain or gzip) and then copied. Raises `UserMistake` for a chemistry
+    without a list at hand, and for a list whose first line is not a barcode of the chemistry's length.
+    """
+    chemistry = chemistry_of(name)
+    source = Path(given) if given is not None else _carried(name, chemistry)
+    if not source.is_file():
+        raise UserMistake(f"The whitelist {source} does not exist; check the column 'whitelist'.")
+    with source.open("rb") as raw:
+        compressed = raw.read(2) == b"\x1f\x8b"
+    with gzip.open(source) if compressed else source.open("rb") as lines, replacing(out) as aside:
+        first = lines.readline().strip().decode("ascii", "replace")
+        if len(first) != chemistry.barcode_len or set(first) - set("ACGT"):
+            raise UserMistake(
+                f"{source} begins with '{first[:40]}', a whitelist of {name} has one barcode of "
+                f"{chemistry.barcode_len} letters A, C, G, T a line (no '-1'); give a plain list."
+            )
+        with aside.open("wb") as plain:
+            plain.write(first.encode() + b"\n")
+            shutil.copyfileobj(lines, plain, length=1 << 20)
+
+
+def _carried(name: str, chemistry: Chemistry) -> Path:
+    if not chemistry.barcode_list:
+        raise UserMistake(
+            f"No whitelist of {name} is at hand; give the sample's own in the column 'whitelist'."
+        )
+    spec = find_spec("ngs_tools")
+    if spec is None or spec.origin is None:
+        raise UserMistake(
+            "kb-python, whose dependency ngs-tools carries 10x's barcode lists, is not installed; install "
+            "velocorpus[counts], or give a list in the column 'whitelist'."
+        )
+    return Path(spec.origin).parent / "chemistry" / "whitelists" / chemistry.barcode_list

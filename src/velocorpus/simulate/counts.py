@@ -23,7 +23,7 @@ class CountParameters:
 
 @dataclass(frozen=True)
 class Molecules:
-    """Counted molecules: CSR int32 (cells, genes) per layer; factors `depth` per cell and `batch` per gene."""
+    """Counted molecules: CSR int32 (cells, genes) per layer; factors `depth` of cells, `batch` of genes."""
 
     layers: dict[str, sparse.csr_matrix]
     depth: np.ndarray
@@ -45,9 +45,7 @@ def draw_molecules(
     n_cells, n_genes = cells.spliced.shape
     p = parameters
     batch = np.exp(p.batch_gene_log_sd * rng.standard_normal(n_genes))
-    depth = np.exp(
-        p.batch_depth_log_sd * rng.standard_normal() + p.depth_log_sd * rng.standard_normal(n_cells)
-    )
+    depth = np.exp(p.batch_depth_log_sd * rng.standard_normal() + p.depth_log_sd * rng.standard_normal(n_cells))
     factor = depth[:, None] * batch
     layers: dict[str, sparse.csr_matrix] = {}
     ambiguous = np.zeros((n_cells, n_genes), dtype=np.int32)

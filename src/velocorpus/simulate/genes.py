@@ -51,7 +51,7 @@ def choose(n_genes: int) -> pd.DataFrame:
 
 
 def rates(gene_ids: list[str]) -> pd.DataFrame:
-    """Kinetic rates of genes: a SHA-256 of the id gives uniform numbers, their normal quantiles the log-rates.
+    """Kinetic rates of genes: a SHA-256 of the id gives uniform numbers, their quantiles the log-rates.
 
     No random generator is involved, so that a gene's rates stay the same whatever version of numpy draws the
     rest.

@@ -72,9 +72,7 @@ class SimulatedCells:
     velocity_unspliced: np.ndarray
 
 
-def draw_study(
-    genes: pd.DataFrame, topology: str, parameters: KineticsParameters, rng: np.random.Generator
-) -> Study:
+def draw_study(genes: pd.DataFrame, topology: str, parameters: KineticsParameters, rng: np.random.Generator) -> Study:
     """Draw a study: its programs, its genes' part in them, how its rates deviate; then integrate.
 
     `genes`: from `genes.choose`. The study's `genes` has the rates that hold in it (`alpha_scale`, `beta`,
@@ -109,9 +107,7 @@ def draw_study(
     )
 
 
-def draw_cells(
-    study: Study, n_cells: int, parameters: KineticsParameters, rng: np.random.Generator
-) -> SimulatedCells:
+def draw_cells(study: Study, n_cells: int, parameters: KineticsParameters, rng: np.random.Generator) -> SimulatedCells:
     """Draw cells evenly over all of a study's latent time; a share of the ends' cells rests (velocity 0)."""
     branches = study.programs.branches
     lengths = np.array([b.end - b.start for b in branches])
@@ -152,7 +148,7 @@ def draw_cells(
 
 
 def _weights(n: int, p: KineticsParameters, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Base (genes,) and weights (genes, programs): constitutive genes 1 and 0; a gene has one or two programs."""
+    """Base (genes,) and weights (genes, programs); constitutive genes have 1 and 0."""
     kind = rng.random(n)
     first = rng.integers(p.n_programs, size=n)
     second = (first + rng.integers(1, p.n_programs, size=n)) % p.n_programs
@@ -192,7 +188,7 @@ def _integrate(
 
 
 def _step_matrices(beta: np.ndarray, gamma: np.ndarray) -> np.ndarray:
-    """Per gene the matrix (2, 4) from (u, s, α at the step's start, α's change over the step) to the next (u, s)."""
+    """Matrices (genes, 2, 4) from (u, s, α at the step's start, α's change over it) to the next (u, s)."""
     generator = np.zeros((len(beta), 4, 4))
     generator[:, 0, 0] = -beta * STEP
     generator[:, 0, 2] = STEP
@@ -202,9 +198,7 @@ def _step_matrices(beta: np.ndarray, gamma: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(expm(generator)[:, :2])
 
 
-def _march(
-    u0: np.ndarray, s0: np.ndarray, alpha: np.ndarray, step: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _march(u0: np.ndarray, s0: np.ndarray, alpha: np.ndarray, step: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     change = np.diff(alpha, axis=0)
     push_u = step[:, 0, 2] * alpha[:-1] + step[:, 0, 3] * change
     push_s = step[:, 1, 2] * alpha[:-1] + step[:, 1, 3] * change
@@ -251,15 +245,11 @@ def _at(study: Study, branch: int, steps: np.ndarray) -> tuple[np.ndarray, np.nd
 
 def _hermite(x: np.ndarray, y0: np.ndarray, y1: np.ndarray, d0: np.ndarray, d1: np.ndarray) -> np.ndarray:
     x2, x3 = x * x, x * x * x
-    return (
-        (2 * x3 - 3 * x2 + 1) * y0 + (3 * x2 - 2 * x3) * y1 + STEP * ((x3 - 2 * x2 + x) * d0 + (x3 - x2) * d1)
-    )
+    return (2 * x3 - 3 * x2 + 1) * y0 + (3 * x2 - 2 * x3) * y1 + STEP * ((x3 - 2 * x2 + x) * d0 + (x3 - x2) * d1)
 
 
 def _cell_types(programs: Programs, which: np.ndarray, share: np.ndarray) -> np.ndarray:
     """Coarse labels: a path in thirds, a cycle in quarters, each branch of a tree in halves."""
     parts = {"linear": 3, "cyclic": 4, "branching": 2}[programs.topology]
     part = np.minimum((share * parts).astype(int), parts - 1)
-    return np.array(
-        [f"{programs.branches[b].name}_{i + 1}" for b, i in zip(which, part, strict=True)], dtype=object
-    )
+    return np.array([f"{programs.branches[b].name}_{i + 1}" for b, i in zip(which, part, strict=True)], dtype=object)

@@ -92,9 +92,7 @@ def _count_samples(n_studies: int, n_cells: int, n_validation: int, n_test: int)
         study = f"sim_{i + 1:02d}"
         topology = TOPOLOGIES[i % len(TOPOLOGIES)]
         tissue = tissues[i % len(tissues)]
-        samples.append(
-            SamplePlan(f"{study}_d1", study, f"{study}_d1", topology, n_cells, COUNTS, tissue, split)
-        )
+        samples.append(SamplePlan(f"{study}_d1", study, f"{study}_d1", topology, n_cells, COUNTS, tissue, split))
     return tuple(samples)
 
 

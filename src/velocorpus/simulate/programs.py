@@ -16,7 +16,7 @@ STEP = 0.05
 
 @dataclass(frozen=True)
 class Branch:
-    """A stretch of latent time from node `start` to node `end` (`STEP` hours apart), grown out of `parent`."""
+    """A stretch of latent time from node `start` to `end` (`STEP` hours apart), grown out of `parent`."""
 
     name: str
     parent: int | None
@@ -34,10 +34,8 @@ class Programs:
     activity: tuple[np.ndarray, ...]
 
 
-def draw_programs(
-    topology: str, *, n_programs: int, hours: tuple[float, float], rng: np.random.Generator
-) -> Programs:
-    """Draw a study's programs; the whole path (or the cycle's period) takes `hours[0]` to `hours[1]` hours."""
+def draw_programs(topology: str, *, n_programs: int, hours: tuple[float, float], rng: np.random.Generator) -> Programs:
+    """Draw a study's programs; the path (or the cycle's period) takes `hours[0]` to `hours[1]` hours."""
     total = round(rng.uniform(*hours) / STEP)
     if topology == "linear":
         branches = (Branch("path", None, 0, total, True),)
@@ -74,9 +72,7 @@ def _branching(total: int, n_programs: int, rng: np.random.Generator) -> Program
     return Programs("branching", branches, tuple(activity))
 
 
-def _windows(
-    n: int, start: float, end: float, rng: np.random.Generator, *, after: bool = False
-) -> np.ndarray:
+def _windows(n: int, start: float, end: float, rng: np.random.Generator, *, after: bool = False) -> np.ndarray:
     """Windows (rise, fall, ramp) in hours, spaced with jitter; some on from the start unless `after`."""
     length = end - start
     position = (np.arange(n) + rng.uniform(0, 1, n)) / n

@@ -26,9 +26,7 @@ def fetch(
 def whitelist(
     chemistry: Annotated[str, typer.Argument(help="10xv2, 10xv3, 10xv4, 10xv2_5p or 10xv3_5p.")],
     out: Annotated[Path, typer.Option(help="Plain text, one barcode a line.")],
-    given: Annotated[
-        Path | None, typer.Option(help="The sample's own list, plain or gzip, instead of 10x's.")
-    ] = None,
+    given: Annotated[Path | None, typer.Option(help="The sample's own list, plain or gzip, instead of 10x's.")] = None,
 ) -> None:
     """Write the allowed barcodes of a chemistry as plain text, as STAR wants them."""
     from velocorpus.reads.chemistries import write_whitelist

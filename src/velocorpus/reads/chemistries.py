@@ -45,9 +45,7 @@ CHEMISTRIES = {
 def chemistry_of(name: str) -> Chemistry:
     """The chemistry of this name, or a `UserMistake` that lists the known ones."""
     if name not in CHEMISTRIES:
-        raise UserMistake(
-            f"Reads of chemistry '{name}' cannot be quantified here; known are {', '.join(CHEMISTRIES)}."
-        )
+        raise UserMistake(f"Reads of chemistry '{name}' cannot be quantified here; known are {', '.join(CHEMISTRIES)}.")
     return CHEMISTRIES[name]
 
 
@@ -77,9 +75,7 @@ def write_whitelist(name: str, out: Path | str, given: Path | str | None = None)
 
 def _carried(name: str, chemistry: Chemistry) -> Path:
     if not chemistry.barcode_list:
-        raise UserMistake(
-            f"No whitelist of {name} is at hand; give the sample's own in the column 'whitelist'."
-        )
+        raise UserMistake(f"No whitelist of {name} is at hand; give the sample's own in the column 'whitelist'.")
     spec = find_spec("ngs_tools")
     if spec is None or spec.origin is None:
         raise UserMistake(

@@ -202,8 +202,7 @@ class _Http:
             raise _Stale(f"status {status}")
         if status not in (200, 206):
             raise UserMistake(
-                f"{self.source} was refused with status {status} ({self.response.reason_phrase}); "
-                "check the address."
+                f"{self.source} was refused with status {status} ({self.response.reason_phrase}); check the address."
             )
         start, total = 0, headers.get("Content-Length")
         if status == 206:

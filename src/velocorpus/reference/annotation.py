@@ -90,9 +90,7 @@ def _record(line: str, where: str) -> Record:
         )
     if not (columns[3].isdigit() and columns[4].isdigit() and 0 < int(columns[3]) <= int(columns[4])):
         raise UserMistake(f"{where} has no valid start and end ({columns[3]}, {columns[4]}).")
-    return Record(
-        line, columns[0], columns[2], int(columns[3]), int(columns[4]), columns[6], attributes, tuple(tags)
-    )
+    return Record(line, columns[0], columns[2], int(columns[3]), int(columns[4]), columns[6], attributes, tuple(tags))
 
 
 def is_10x_transcript(record: Record) -> bool:

@@ -94,8 +94,7 @@ def build_reference(
     if not kept:
         found = Counter(gene.biotype for gene in seen.genes.values())
         raise UserMistake(
-            f"{gtf} has no gene of a biotype that 10x keeps (it has {genome.few(sorted(found))}); "
-            "use --biotypes all."
+            f"{gtf} has no gene of a biotype that 10x keeps (it has {genome.few(sorted(found))}); use --biotypes all."
         )
 
     with files.replacing(out) as aside:
@@ -158,8 +157,7 @@ def _scan(gtf: Path | str) -> _Annotation:
             seen.exons[(transcript, record.chromosome + record.strand)].append((record.start, record.end))
     if not seen.exons:
         raise UserMistake(
-            f"{gtf} has no exon lines; without exons spliced and unspliced cannot be told apart, "
-            "give a full GTF."
+            f"{gtf} has no exon lines; without exons spliced and unspliced cannot be told apart, give a full GTF."
         )
     return seen
 
@@ -181,9 +179,7 @@ def _check(
         for left, right in zip(sorted(exons), sorted(exons)[1:], strict=False)
         if right[0] - left[1] > 4
     }
-    share = sum(_has_splice_sites(sequence[w[:-1]], a, b, w[-1]) for w, a, b in introns) / max(
-        1, len(introns)
-    )
+    share = sum(_has_splice_sites(sequence[w[:-1]], a, b, w[-1]) for w, a, b in introns) / max(1, len(introns))
     if len(introns) >= MIN_INTRONS and share < MIN_SPLICE_SITES:
         raise UserMistake(
             f"{fasta} and {gtf} do not belong together: only {share:.0%} of {len(introns)} introns have "
@@ -227,9 +223,7 @@ def _hint(seen: _Annotation, sequence: Mapping[str, bytearray], reach: int = 500
             for start, end, strand in introns
         )
     best, n = fits.most_common(1)[0]
-    return (
-        f"; at {name}:{best} it would be {n} of {len(introns)}" if n > MIN_SPLICE_SITES * len(introns) else ""
-    )
+    return f"; at {name}:{best} it would be {n} of {len(introns)}" if n > MIN_SPLICE_SITES * len(introns) else ""
 
 
 def _write_star_parameters(path: Path, sequence: Mapping[str, bytearray]) -> None:
@@ -248,9 +242,7 @@ def _write_table(path: Path, genes: Mapping[str, _Gene]) -> None:
             table.write("\t".join(row) + "\n")
 
 
-def _about(
-    seen: _Annotation, kept: set[str], sequence: Mapping[str, bytearray] | None, folder: Path
-) -> dict[str, Any]:
+def _about(seen: _Annotation, kept: set[str], sequence: Mapping[str, bytearray] | None, folder: Path) -> dict[str, Any]:
     digests = {"gtf": files.sha256(folder / "genes.gtf")}
     if sequence is not None:
         digests["fasta"] = files.sha256(folder / "genome.fa")

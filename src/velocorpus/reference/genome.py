@@ -23,9 +23,7 @@ def read_genome(path: Path | str) -> dict[str, bytearray]:
                 if line.startswith(">"):
                     name = (line[1:].split() or [""])[0]
                     if not name or name in genome:
-                        raise UserMistake(
-                            f"{path}: chromosome '{name}' has no name or stands twice in the FASTA."
-                        )
+                        raise UserMistake(f"{path}: chromosome '{name}' has no name or stands twice in the FASTA.")
                     bases = genome[name] = bytearray()
                 elif bases is None:
                     raise UserMistake(f"{path} is not FASTA: its first line is not a '>' header.")

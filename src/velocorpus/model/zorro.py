@@ -1,0 +1,195 @@
+"""Zorro: one transformer whose streams, one per modality and one of fusion tokens, see only what they may.
+
+All streams share the blocks' weights. A modality attends within itself; the fusion tokens attend to every modality
+and to themselves; nothing attends to fusion but fusion (`masks.py` says it as tables). So each modality's output is a
+function of that modality alone, and the model works with any of them missing. Recasens et al. 2023.
+
+Shape suffix legend: B = cells, T = packed tokens, R = rows of a layout, F = fusion tokens, Q = output queries,
+H = heads, K = dimension of a head, D = model dimension.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from velocorpus import names
+from velocorpus.config import ModelConfig
+from velocorpus.data.batch import CellBatch
+from velocorpus.model.attention import Layout, join, read, read_dense, self_attention
+from velocorpus.model.embeddings import LayerEmbedding
+
+
+@dataclass(frozen=True)
+class ZorroOutput:
+    """What the encoder knows of a batch.
+
+    `tokens[modality]` is (T, D), the last block's tokens; cell b owns `[offsets[m][b], offsets[m][b + 1])`, of which
+    the first is the token of the layer's total and the others are its genes in the order of the batch. `pooled` has
+    (B, D) for each modality, "fusion" and "global"; all are finite also where a cell has no counts. `present[m]` is
+    (B,) bool: whether the cell has counts in that modality. A modality that the batch lacks has no tokens.
+    """
+
+    tokens: dict[str, torch.Tensor]
+    offsets: dict[str, torch.Tensor]
+    fusion_tokens_BFD: torch.Tensor
+    pooled: dict[str, torch.Tensor]
+    present: dict[str, torch.Tensor]
+
+
+class Block(nn.Module):
+    """A pre-norm transformer block that every stream passes with the same weights."""
+
+    def __init__(self, d_model: int, n_heads: int, mlp_ratio: float, dropout: float) -> None:
+        super().__init__()
+        self.n_heads = n_heads
+        self.norm_attention = nn.LayerNorm(d_model)
+        self.qkv = nn.Linear(d_model, 3 * d_model)
+        self.out = nn.Linear(d_model, d_model)
+        self.norm_mlp = nn.LayerNorm(d_model)
+        width = int(mlp_ratio * d_model)
+        self.mlp = nn.Sequential(nn.Linear(d_model, width), nn.GELU(), nn.Linear(width, d_model))
+        self.dropout = nn.Dropout(dropout)
+
+    def project(self, x_RD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Queries, keys and values of each row, (R, H, K) each."""
+        qkv = self.qkv(self.norm_attention(x_RD))
+        q, k, v = qkv.view(len(x_RD), 3, self.n_heads, -1).unbind(1)
+        return q, k, v
+
+    def finish(self, x_RD: torch.Tensor, attended_RD: torch.Tensor) -> torch.Tensor:
+        """Add what was attended to, then the MLP."""
+        x_RD = x_RD + self.dropout(self.out(attended_RD))
+        return x_RD + self.dropout(self.mlp(self.norm_mlp(x_RD)))
+
+    def forward(
+        self, streams: dict[str, torch.Tensor], layouts: Mapping[str, Layout], fusion_BFD: torch.Tensor
+    ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        """The modalities' rows and the fusion tokens after this block."""
+        n_cells, n_fusion, d_model = fusion_BFD.shape
+        q, k, v = (
+            part.view(n_cells, n_fusion, self.n_heads, -1).transpose(1, 2)
+            for part in self.project(fusion_BFD.reshape(-1, d_model))
+        )
+        reads = [read_dense(q, k, v)]
+        after = {}
+        for name, x_RD in streams.items():
+            layout = layouts[name]
+            q_NHLK, k_NHLK, v_NHLK = map(layout.split, self.project(x_RD))
+            after[name] = self.finish(x_RD, self_attention(q_NHLK, k_NHLK, v_NHLK, layout))
+            reads.append(read(q, k_NHLK, v_NHLK, layout))
+        return after, self.finish(fusion_BFD, merge_heads(join(reads)))
+
+
+class Pooling(nn.Module):
+    """Learned queries that read the last block: one per modality, one for fusion, one for everything."""
+
+    def __init__(self, modalities: tuple[str, ...], d_model: int, n_heads: int) -> None:
+        super().__init__()
+        self.names = (*modalities, names.FUSION, names.GLOBAL)
+        self.n_heads = n_heads
+        self.queries_QD = nn.Parameter(torch.randn(len(self.names), d_model))
+        self.kv = nn.Linear(d_model, 2 * d_model)
+        self.out = nn.Linear(d_model, d_model)
+        self.norm = nn.LayerNorm(d_model)
+
+    def keys_values(self, x_RD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Keys and values of each row, (R, H, K) each."""
+        k, v = self.kv(x_RD).view(len(x_RD), 2, self.n_heads, -1).unbind(1)
+        return k, v
+
+    def finish(self, attended_BD: torch.Tensor) -> torch.Tensor:
+        """The output of one query from what it read."""
+        return self.norm(self.out(attended_BD))
+
+    def forward(
+        self, streams: dict[str, torch.Tensor], layouts: Mapping[str, Layout], fusion_BFD: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        """(B, D) for each name."""
+        n_cells, n_fusion, d_model = fusion_BFD.shape
+        q_QHK = self.queries_QD.view(len(self.names), self.n_heads, -1)
+        # (B, H, 2, K): a stream's own query beside the global one, which reads every stream.
+        pairs = {
+            name: q_QHK[[i, -1]].transpose(0, 1).expand(n_cells, -1, -1, -1)
+            for i, name in enumerate(self.names[:-1])
+        }
+        k, v = (
+            part.view(n_cells, n_fusion, self.n_heads, -1).transpose(1, 2)
+            for part in self.keys_values(fusion_BFD.reshape(-1, d_model))
+        )
+        reads = {names.FUSION: read_dense(pairs[names.FUSION], k, v)}
+        for name, x_RD in streams.items():
+            keys, values = map(layouts[name].split, self.keys_values(x_RD))
+            reads[name] = read(pairs[name], keys, values, layouts[name])
+        nothing = fusion_BFD.new_zeros(n_cells, d_model)
+        pooled = {
+            name: self.finish(merge_heads(reads[name][0][:, :, :1])[:, 0] if name in reads else nothing)
+            for name in self.names[:-1]
+        }
+        everything = join([(value[:, :, 1:], lse[:, :, 1:]) for value, lse in reads.values()])
+        pooled[names.GLOBAL] = self.finish(merge_heads(everything)[:, 0])
+        return pooled
+
+
+class Zorro(nn.Module):
+    """The encoder. `n_genes` is the size of the vocabulary; a batch's gene tokens are below it, -1 means unknown."""
+
+    def __init__(self, config: ModelConfig, n_genes: int) -> None:
+        super().__init__()
+        if config.d_model % config.n_heads:
+            raise ValueError(f"d_model {config.d_model} is not a multiple of n_heads {config.n_heads}")
+        self.config = config
+        self.n_genes = n_genes
+        d_model = config.d_model
+        self.embeddings = nn.ModuleDict({m: LayerEmbedding(n_genes, d_model) for m in config.modalities})
+        self.fusion_FD = nn.Parameter(torch.randn(config.n_fusion, d_model))
+        self.blocks = nn.ModuleList(
+            Block(d_model, config.n_heads, config.mlp_ratio, config.dropout) for _ in range(config.n_layers)
+        )
+        self.norm = nn.LayerNorm(d_model)
+        self.pooling = Pooling(config.modalities, d_model, config.n_heads)
+        self.apply(_initialise)
+
+    def forward(self, batch: CellBatch, hidden: Mapping[str, torch.Tensor] | None = None) -> ZorroOutput:
+        """Encode a batch; layers that are no modality of this model are ignored, modalities may be missing.
+
+        `hidden[modality]` (bool, one per packed gene) marks genes whose values the model must not see.
+        """
+        streams, layouts, offsets, present = {}, {}, {}, {}
+        for name in self.config.modalities:
+            if name in batch.layers:
+                layer = batch.layers[name]
+                streams[name], layouts[name], offsets[name] = self.embeddings[name](
+                    layer, hidden.get(name) if hidden else None
+                )
+                present[name] = layer.totals_B > 0
+            else:
+                offsets[name] = batch.rows_B.new_zeros(len(batch) + 1)
+                present[name] = batch.rows_B.new_zeros(len(batch), dtype=torch.bool)
+        fusion_BFD = self.fusion_FD.expand(len(batch), -1, -1)
+        for block in self.blocks:
+            streams, fusion_BFD = block(streams, layouts, fusion_BFD)
+        streams = {name: self.norm(x_RD) for name, x_RD in streams.items()}
+        fusion_BFD = self.norm(fusion_BFD)
+        pooled = self.pooling(streams, layouts, fusion_BFD)
+        tokens = {
+            name: streams[name].index_select(0, layouts[name].row_T)
+            if name in streams
+            else fusion_BFD.new_zeros(0, self.config.d_model)
+            for name in self.config.modalities
+        }
+        return ZorroOutput(tokens, offsets, fusion_BFD, pooled, present)
+
+
+def merge_heads(x_BHQK: torch.Tensor) -> torch.Tensor:
+    """(B, Q, H * K)."""
+    return x_BHQK.transpose(1, 2).flatten(2)
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=module.in_features**-0.5)
+        nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.Embedding):
+        nn.init.normal_(module.weight, std=0.5)

@@ -16,6 +16,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from velocorpus.model.likelihood import negative_binomial_nll
+
 # A predicted change beyond this many standard deviations of the gene in its study is noise.
 MAX_CHANGE = 4.0
 
@@ -104,19 +106,6 @@ class TrajectoryDecoder(nn.Module):
 def next_mean(smoothed_BQ2: torch.Tensor, deviation_Q2: torch.Tensor, change_BQ2: torch.Tensor) -> torch.Tensor:
     """The next state's mean, in molecules per cell of median depth; never below a hundredth of the deviation."""
     return torch.maximum(smoothed_BQ2 + deviation_Q2 * change_BQ2, 0.01 * deviation_Q2)
-
-
-def negative_binomial_nll(counts: torch.Tensor, mean: torch.Tensor, log_dispersion: torch.Tensor) -> torch.Tensor:
-    """−log NB(counts | mean, r = exp(log_dispersion)), variance mean + mean² / r, elementwise."""
-    r = log_dispersion.exp()
-    log_total = torch.log(r + mean)
-    return -(
-        torch.lgamma(counts + r)
-        - torch.lgamma(r)
-        - torch.lgamma(counts + 1)
-        + r * (log_dispersion - log_total)
-        + counts * (torch.log(mean + 1e-8) - log_total)
-    )
 
 
 def trajectory_loss(

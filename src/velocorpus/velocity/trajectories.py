@@ -7,6 +7,7 @@ Shape suffix legend: B = trajectories, G = gene tokens, Q = usable genes of the 
 dimension of the encoder's memory, F = features; a last 2 is spliced and unspliced.
 """
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -129,7 +130,7 @@ def _advance(
 def _schedule(order: np.ndarray, rounds: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """(genes to decide, genes decided before) of each round, by the cosine schedule: few first, most at the end."""
     edges = [round(len(order) * (1 - math.cos(math.pi / 2 * i / rounds))) for i in range(rounds + 1)]
-    for start, end in zip(edges[:-1], edges[1:], strict=True):
+    for start, end in itertools.pairwise(edges):
         if end > start:
             yield order[start:end], order[:start]
 

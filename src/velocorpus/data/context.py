@@ -144,8 +144,7 @@ class StudyContext:
         parts = self._signals(ms_BG[:, usable], mu_BG[:, usable], usable)
         directions = self.directions_GP[usable]
         projected = [
-            (parts[name] @ directions) @ directions.T
-            for name in ("imbalance", "residual", "spliced_z", "unspliced_z")
+            (parts[name] @ directions) @ directions.T for name in ("imbalance", "residual", "spliced_z", "unspliced_z")
         ]
         logs = [np.log1p(layer_BG[:, genes_Q]) for layer_BG in own]
         at = np.full(len(self.usable_G), -1)
@@ -203,9 +202,7 @@ def study_context(
     return _with_statistics(context, sums, n, k, float(_totals(unspliced).sum() / max(totals_N.sum(), 1)))
 
 
-def _with_statistics(
-    context: StudyContext, sums: np.ndarray, n: int, k: int, unspliced_share: float
-) -> StudyContext:
+def _with_statistics(context: StudyContext, sums: np.ndarray, n: int, k: int, unspliced_share: float) -> StudyContext:
     """Statistics of the smoothed moments over at most `_REFERENCE_CELLS` evenly spaced cells."""
     rows = np.unique(np.linspace(0, n - 1, min(n, _REFERENCE_CELLS)).astype(np.int64))
     genes = np.flatnonzero(context.usable_G)
@@ -323,9 +320,7 @@ def _dense(layer: Counts, size_N: np.ndarray, rows_B: np.ndarray) -> np.ndarray:
 
 
 def _smooth(layer: Counts, size_N: np.ndarray, around_BK: np.ndarray) -> np.ndarray:
-    return np.asarray(
-        _mean_of_rows(layer.indptr, layer.indices, layer.data, size_N, around_BK, layer.n_genes)
-    )
+    return np.asarray(_mean_of_rows(layer.indptr, layer.indices, layer.data, size_N, around_BK, layer.n_genes))
 
 
 @numba.njit(cache=True)  # type: ignore[untyped-decorator]

@@ -66,9 +66,7 @@ class ExpressionDecoder(nn.Module):
         return log_mean.clamp(max=15).exp(), self.log_dispersion_GL[at_Q]
 
 
-def expression_loss(
-    mean_BQL: torch.Tensor, log_dispersion_QL: torch.Tensor, counts_BQL: torch.Tensor
-) -> torch.Tensor:
+def expression_loss(mean_BQL: torch.Tensor, log_dispersion_QL: torch.Tensor, counts_BQL: torch.Tensor) -> torch.Tensor:
     """Mean negative log-likelihood of counts under a negative binomial (variance = mean + mean² / dispersion)."""
     dispersion = log_dispersion_QL.clamp(-6, 8).exp()
     total = mean_BQL + dispersion

@@ -57,9 +57,7 @@ class VelocityDecoder(nn.Module):
         n_features = len(CELL_FEATURES) if mode == "neighbours" else len(_OWN)
         self.at_gene = nn.Linear(n_statistics + d_model, d_hidden)
         self.at_cell = nn.Linear(n_features + d_model, d_hidden, bias=False)
-        self.shape = nn.Sequential(
-            nn.GELU(), nn.Linear(d_hidden, d_hidden), nn.GELU(), nn.Linear(d_hidden, 2)
-        )
+        self.shape = nn.Sequential(nn.GELU(), nn.Linear(d_hidden, d_hidden), nn.GELU(), nn.Linear(d_hidden, 2))
         self.scale = nn.Sequential(nn.Linear(n_statistics + d_model, 64), nn.GELU(), nn.Linear(64, 1))
 
     def forward(

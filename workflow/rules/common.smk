@@ -3,7 +3,8 @@
 A mistake in them ends the run with one sentence before any job starts.
 """
 
-from pathlib import Path
+import os
+import re
 
 from snakemake.exceptions import WorkflowError
 
@@ -11,12 +12,14 @@ from velocorpus.errors import UserMistake
 from velocorpus.project import load_project
 
 try:
-    PROJECT = load_project(Path(workflow.configfiles[-1]))
+    # Relative, so that a checkout may move without its results being made again.
+    PROJECT = load_project(os.path.relpath(workflow.configfiles[-1]))
 except UserMistake as mistake:
     raise WorkflowError(str(mistake)) from None
 
 CONFIG = PROJECT.config
 TABLES = PROJECT.tables
+SAMPLES_TABLE = str(PROJECT.path.parent / CONFIG.samples)
 DECODERS = ("expression", "velocity", "trajectory")
 
 
@@ -27,3 +30,13 @@ wildcard_constraints:
     reference=r"[A-Za-z0-9_][A-Za-z0-9_.-]*",
     group=r"g\d{5}",
     decoder="|".join(DECODERS),
+
+
+def repeated(option, values):
+    """`option` before each value, as a list that `:q` quotes: the command line takes lists as repeated options."""
+    return [text for value in values for text in (option, str(value))]
+
+
+def outcomes_of(samples):
+    """What became of each sample: the file that a sample's job always writes."""
+    return [f"results/counts/{sample}/outcome.json" for sample in samples]

@@ -7,6 +7,7 @@ genes), so that an index of 600 genes is built in seconds; the cost is that intr
 """
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -57,7 +58,7 @@ def draw_gene(kind: str, rng: np.random.Generator) -> GeneModel:
     n_exons = int(np.clip(3 + rng.poisson(2.5), 4 if kind == ISOFORMS else 3, 10))
     exons = _lognormal(130, 0.35, 60, 400, n_exons, rng)
     exons[0] = rng.integers(120, 300)
-    exons[-1] = _lognormal(700, 0.45, 350, 1800, 1, rng)[0]
+    exons[-1] = _lognormal(560, 0.45, 300, 1800, 1, rng)[0]
     introns = _lognormal(700, 0.7, 150, 4000, n_exons - 1, rng)
     if kind == LONG_INTRON:
         introns[rng.integers(len(introns))] = rng.integers(20_000, 60_000)
@@ -117,7 +118,7 @@ def _priming_sites(main: Exons, rng: np.random.Generator) -> tuple[np.ndarray, n
     A read lies about 280 bases upstream of its site, so a site near the 5' end would give an exonic read.
     """
     sites: list[int] = []
-    for (_, start), (end, _) in zip(main[:-1], main[1:], strict=True):
+    for (_, start), (end, _) in pairwise(main):
         n = int(np.clip(round((end - start) / 1200), 1, 12))
         first = start + min(330, int(0.7 * (end - start)))
         sites += sorted(int(x) for x in rng.integers(first, end - 22, n)) if end - 22 > first else []

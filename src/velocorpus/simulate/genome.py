@@ -7,6 +7,7 @@ an error of a counter against the truth can be told by its cause.
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -171,7 +172,7 @@ def _loci(
 def _same_strand(gene: int, first: GeneModel, strand: int, rng: np.random.Generator) -> _Placed:
     """A one-exon gene inside an intron of the first, or a gene that begins in the first one's last exon."""
     main = first.isoforms[0]
-    introns = [(a[1], b[0]) for a, b in zip(main[:-1], main[1:], strict=True) if b[0] - a[1] >= 1100]
+    introns = [(a[1], b[0]) for a, b in pairwise(main) if b[0] - a[1] >= 1100]
     if introns and rng.random() < 0.5:
         start, end = introns[int(rng.integers(len(introns)))]
         span = int(rng.integers(500, end - start - 400))
@@ -229,7 +230,7 @@ def _plant(
             for site, length in zip(models[g].sites, models[g].tracts, strict=True):
                 _put(chromosomes[gene.chromosome], gene, int(site), np.full(length, ord("A"), np.uint8))
         for isoform in models[g].isoforms:
-            for (_, start), (end, _) in zip(isoform[:-1], isoform[1:], strict=True):
+            for (_, start), (end, _) in pairwise(isoform):
                 _put(chromosomes[gene.chromosome], gene, start, np.frombuffer(b"GT", np.uint8))
                 _put(chromosomes[gene.chromosome], gene, end - 2, np.frombuffer(b"AG", np.uint8))
 
@@ -268,8 +269,8 @@ def _assemble(chromosomes: dict[str, np.ndarray], genes: pd.DataFrame, models: d
             exons = isoform
             if gene.strand < 0:
                 exons = [(models[g].span - e, models[g].span - s) for s, e in reversed(isoform)]
-            starts += [int(gene.start) + s for s, _ in exons]  # type: ignore[call-overload]
-            ends += [int(gene.start) + e for _, e in exons]  # type: ignore[call-overload]
+            starts += [int(gene.start) + s for s, _ in exons]
+            ends += [int(gene.start) + e for _, e in exons]
             exon_ptr.append(len(starts))
             tx_gene.append(g)
             weights.append(float(weight))

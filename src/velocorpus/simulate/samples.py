@@ -1,118 +1,156 @@
-"""One sample of a preset, from its seed to its files."""
+"""Write a simulated reference and samples of reads; what the samples truly hold comes back for `truth.h5ad`."""
 
-import hashlib
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import h5py
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from velocorpus import names
-from velocorpus.counting.counts_file import write_counts
-from velocorpus.files import replacing
-from velocorpus.simulate import genes as gene_list
-from velocorpus.simulate.counts import Molecules, draw_barcodes, draw_molecules
-from velocorpus.simulate.kinetics import SimulatedCells, Study, draw_cells, draw_study
-from velocorpus.simulate.presets import COUNTS, LOOM, Preset, SamplePlan
-from velocorpus.simulate.truth import write_truth
+from velocorpus.errors import UserMistake
+from velocorpus.files import write_text
+from velocorpus.simulate.bam import BAM, GEM_GROUP, write_bam
+from velocorpus.simulate.fastq import write_fastqs
+from velocorpus.simulate.genome import Genome, make_genome
+from velocorpus.simulate.reads import ReadParameters, ReadSet, draw_reads
+from velocorpus.simulate.reference_files import (
+    FASTA,
+    GENE_TABLE,
+    GTF,
+    WHITELIST,
+    write_fasta,
+    write_gene_table,
+    write_gtf,
+)
+from velocorpus.simulate.whitelist import make_whitelist
+
+BARCODES = "barcodes.tsv"
+N_WHITELIST = 20_000
 
 
 @dataclass(frozen=True)
-class SimulatedSample:
-    """A sample before anything is sequenced: its study, cells, barcodes and molecules."""
+class Reference:
+    """A genome and the barcodes of its samples."""
 
-    plan: SamplePlan
-    study: Study
-    cells: SimulatedCells
-    barcodes: list[str]
-    molecules: Molecules
+    genome: Genome
+    whitelist: list[str]
 
-
-def generator(preset: Preset, *purpose: str) -> np.random.Generator:
-    """A generator for each purpose, so that a sample made alone equals the same sample made with all."""
-    text = f"{preset.seed}:" + ":".join(purpose)
-    return np.random.default_rng(int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "big"))
+    def draw_barcodes(self, n: int, rng: np.random.Generator) -> list[str]:
+        """`n` sorted barcodes of the whitelist."""
+        if n > len(self.whitelist) // 2:
+            raise UserMistake(f"{n} cells are too many for a whitelist of {len(self.whitelist)} barcodes.")
+        return sorted(str(b) for b in rng.choice(self.whitelist, n, replace=False))
 
 
-def whitelist(preset: Preset) -> list[str]:
-    """The barcodes that the preset's chemistry allows, sorted."""
-    return sorted(draw_barcodes(preset.whitelist_size, generator(preset, "whitelist")))
+@dataclass(frozen=True)
+class ReadTruth:
+    """What the reads of a sample truly hold.
 
-
-def simulate_sample(preset: Preset, plan: SamplePlan) -> SimulatedSample:
-    """Draw a sample; samples of one study share its programs and rates, not cells or batch."""
-    study = draw_study(
-        gene_list.choose(preset.n_genes),
-        plan.topology,
-        preset.kinetics,
-        generator(preset, "study", plan.study),
-    )
-    rng = generator(preset, "sample", plan.name)
-    cells = draw_cells(study, plan.n_cells, preset.kinetics, rng)
-    molecules = draw_molecules(cells, study.genes["ambiguous_share"].to_numpy(), preset.counts, rng)
-    barcodes = [str(b) for b in rng.choice(whitelist(preset), plan.n_cells, replace=False)]
-    return SimulatedSample(plan, study, cells, barcodes, molecules)
-
-
-def write_sample(preset: Preset, plan: SamplePlan, folder: Path | str) -> None:
-    """Write one sample's files and its `truth.h5ad` into `folder`."""
-    folder = Path(folder)
-    sample = simulate_sample(preset, plan)
-    layers: dict[str, sparse.csr_matrix] = sample.molecules.layers
-    obs = pd.DataFrame({"depth": sample.molecules.depth})
-    if plan.product == COUNTS:
-        write_counts(
-            folder / "counts.h5ad",
-            layers=layers,
-            sample=plan.name,
-            barcodes=sample.barcodes,
-            genes=sample.study.genes[[names.SYMBOL]],
-            source={"quantifier": "simulate", "preset": preset.name, "preset_digest": preset.digest()},
-            obs=sample.cells.obs[[names.CELL_TYPE]],
-        )
-    elif plan.product == LOOM:
-        write_loom(folder / f"{plan.name}.loom", sample)
-    else:
-        from velocorpus.simulate.sequencing import sequence
-
-        layers = sequence(preset, sample, folder)
-    write_truth(
-        folder / "truth.h5ad",
-        sample=plan.name,
-        study=plan.study,
-        topology=plan.topology,
-        barcodes=sample.barcodes,
-        cells=sample.cells,
-        genes=sample.study.genes.assign(batch=sample.molecules.batch),
-        layers=layers,
-        obs=obs,
-        settings={"preset": preset.name, "preset_digest": preset.digest(), "plan": asdict(plan)},
-    )
-
-
-def write_loom(path: Path | str, sample: SimulatedSample) -> None:
-    """Write a loom file as velocyto does: genes × cells, layers uint32, CellID `{sample}:{barcode}x`.
-
-    By h5py and not by loompy, which stamps the time of writing into the file.
+    `barcodes` without suffix, in the order of the layers' rows; `layers` are CSR int32 (cells, genes): molecules
+    with at least one read (ambient ones too), in the class that velocyto's logic ideally gives; `obs` has, per cell,
+    `n_ambient` molecules and `n_reads`; `summary` counts over the sample.
     """
-    text = h5py.string_dtype("utf-8")
-    genes, layers = sample.study.genes, sample.molecules.layers
-    rows = {"Gene": genes[names.SYMBOL].to_numpy(), "Accession": genes.index.to_numpy()}
-    cells = {
-        "CellID": [f"{sample.plan.name}:{barcode}x" for barcode in sample.barcodes],
-        names.CELL_TYPE: sample.cells.obs[names.CELL_TYPE].to_numpy(),
+
+    barcodes: list[str]
+    layers: dict[str, sparse.csr_matrix]
+    obs: pd.DataFrame
+    summary: dict[str, int]
+    reads: ReadSet
+
+
+def make_reference(genes: pd.DataFrame, *, rng: np.random.Generator, n_barcodes: int = N_WHITELIST) -> Reference:
+    """Draw the genome of `genes` (indexed by gene id, with `symbol`) and a barcode list."""
+    return Reference(make_genome(genes, rng=rng), make_whitelist(n_barcodes, rng))
+
+
+def write_reference(folder: Path | str, reference: Reference) -> None:
+    """Write genome.fa.gz, genes.gtf.gz, gene_table.tsv and whitelist.txt."""
+    folder = Path(folder)
+    write_fasta(folder / FASTA, reference.genome)
+    write_gtf(folder / GTF, reference.genome)
+    write_gene_table(folder / GENE_TABLE, reference.genome)
+    write_text(folder / WHITELIST, "\n".join(reference.whitelist) + "\n")
+
+
+def write_fastq_sample(
+    folder: Path | str,
+    reference: Reference,
+    layers: Mapping[str, Any],
+    *,
+    sample: str,
+    rng: np.random.Generator,
+    barcodes: list[str] | None = None,
+    parameters: ReadParameters | None = None,
+) -> ReadTruth:
+    """Write `{sample}_S1_L00{1,2}_R{1,2}_001.fastq.gz` and barcodes.tsv (the true cells, with -1) into `folder`.
+
+    `layers` are counts (cells, genes) of the three classes, genes in the reference's order; `barcodes` are drawn when
+    not given.
+    """
+    folder = _made(folder)
+    reads = _draw(reference, layers, barcodes, parameters, rng)
+    write_fastqs(folder, sample, reads, rng)
+    return _truth(folder, reads)
+
+
+def write_bam_sample(
+    folder: Path | str,
+    reference: Reference,
+    layers: Mapping[str, Any],
+    *,
+    rng: np.random.Generator,
+    barcodes: list[str] | None = None,
+    parameters: ReadParameters | None = None,
+) -> ReadTruth:
+    """Write possorted_genome_bam.bam, its .bai and barcodes.tsv (the true cells, with -1) into `folder`."""
+    folder = _made(folder)
+    reads = _draw(reference, layers, barcodes, parameters, rng)
+    write_bam(folder / BAM, reference.genome, reads, rng)
+    return _truth(folder, reads)
+
+
+def _made(folder: Path | str) -> Path:
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _draw(
+    reference: Reference,
+    layers: Mapping[str, Any],
+    barcodes: list[str] | None,
+    parameters: ReadParameters | None,
+    rng: np.random.Generator,
+) -> ReadSet:
+    n_cells = next(iter(layers.values())).shape[0]
+    return draw_reads(
+        reference.genome,
+        layers,
+        barcodes=reference.draw_barcodes(n_cells, rng) if barcodes is None else barcodes,
+        whitelist=reference.whitelist,
+        parameters=parameters or ReadParameters(),
+        rng=rng,
+    )
+
+
+def _truth(folder: Path, reads: ReadSet) -> ReadTruth:
+    cells = reads.barcodes[: reads.n_cells]
+    write_text(folder / BARCODES, "".join(f"{barcode}{GEM_GROUP}\n" for barcode in cells))
+    in_cell = (reads.barcode >= 0) & (reads.barcode < reads.n_cells)
+    obs = pd.DataFrame(
+        {
+            "n_ambient": np.bincount(reads.cell[reads.ambient], minlength=reads.n_cells)[: reads.n_cells],
+            "n_reads": np.bincount(reads.barcode[in_cell], minlength=reads.n_cells),
+        },
+        index=pd.Index(cells, dtype=object),
+    )
+    summary = {
+        "reads": len(reads.molecule),
+        "molecules": len(reads.cell),
+        "empty_droplets": len(reads.barcodes) - reads.n_cells,
+        "noise_reads": int((reads.molecule < 0).sum()),
+        "multimapped_reads": int((~reads.unique).sum()),
     }
-    total = sum(layers[layer] for layer in names.LAYERS)
-    with replacing(path) as aside, h5py.File(aside, "w") as loom:
-        loom.create_dataset("attrs/LOOM_SPEC_VERSION", data="3.0.0", dtype=text)
-        loom.create_dataset("matrix", data=total.toarray().T.astype(np.float32), compression="gzip")
-        for layer in names.LAYERS:
-            dense = layers[layer].toarray().T.astype(np.uint32)
-            loom.create_dataset(f"layers/{layer}", data=dense, compression="gzip")
-        for group, columns in (("row_attrs", rows), ("col_attrs", cells)):
-            for name, values in columns.items():
-                loom.create_dataset(f"{group}/{name}", data=list(values), dtype=text)
-        for group in ("row_graphs", "col_graphs"):
-            loom.create_group(group)
+    return ReadTruth(cells, reads.layers(), obs, summary, reads)

@@ -102,15 +102,12 @@ def self_attention(
 Read = tuple[torch.Tensor, torch.Tensor]
 
 
-def read(
-    q_BHQK: torch.Tensor, k_NHLK: list[torch.Tensor], v_NHLK: list[torch.Tensor], layout: Layout
-) -> Read:
+def read(q_BHQK: torch.Tensor, k_NHLK: list[torch.Tensor], v_NHLK: list[torch.Tensor], layout: Layout) -> Read:
     """Each cell's queries read that cell's tokens; an empty cell gives zeros and a log-sum-exp of minus infinity."""
     order = torch.cat([b.cells_N for b in layout.buckets])
     queries = q_BHQK.index_select(0, order).split([b.n_cells for b in layout.buckets])
     reads = [
-        read_dense(q, k, v, b.attend_N11L)
-        for b, q, k, v in zip(layout.buckets, queries, k_NHLK, v_NHLK, strict=True)
+        read_dense(q, k, v, b.attend_N11L) for b, q, k, v in zip(layout.buckets, queries, k_NHLK, v_NHLK, strict=True)
     ]
     values = [*(value for value, _ in reads), q_BHQK.new_zeros(1, *q_BHQK.shape[1:])]
     lses = [*(lse for _, lse in reads), q_BHQK.new_full((1, *q_BHQK.shape[1:3]), -torch.inf)]

@@ -2,15 +2,18 @@
 
 It exists to be compared with: `Zorro.forward` must give these numbers and these gradients. Nothing else uses it.
 
-Shape suffix legend: S = tokens of one cell, Q = output queries, H = heads, K = dimension of a head, D = model dimension.
+Shape suffix legend: S = tokens of one cell, Q = output queries, H = heads, K = dimension of a head, D = model
+dimension.
 """
+
+from typing import cast
 
 import torch
 
 from velocorpus import names
 from velocorpus.data.batch import CellBatch, LayerTokens
 from velocorpus.model.masks import attend_blocks, attend_pooling, streams_of
-from velocorpus.model.zorro import Zorro, ZorroOutput
+from velocorpus.model.zorro import Block, Zorro, ZorroOutput
 
 
 def dense_attention(
@@ -27,10 +30,7 @@ def dense_forward(model: Zorro, batch: CellBatch) -> ZorroOutput:
     modalities = model.config.modalities
     cells = [_one_cell(model, batch, b) for b in range(len(batch))]
     tokens = {m: torch.cat([cell[0][i] for cell in cells]) for i, m in enumerate(modalities)}
-    offsets = {
-        m: torch.tensor([0, *(len(cell[0][i]) for cell in cells)]).cumsum(0)
-        for i, m in enumerate(modalities)
-    }
+    offsets = {m: torch.tensor([0, *(len(cell[0][i]) for cell in cells)]).cumsum(0) for i, m in enumerate(modalities)}
     pooled_BQD = torch.stack([cell[2] for cell in cells])
     present = {
         m: batch.layers[m].totals_B > 0 if m in batch.layers else torch.zeros(len(batch), dtype=torch.bool)
@@ -40,18 +40,14 @@ def dense_forward(model: Zorro, batch: CellBatch) -> ZorroOutput:
     return ZorroOutput(tokens, offsets, torch.stack([cell[1] for cell in cells]), pooled, present)
 
 
-def _one_cell(
-    model: Zorro, batch: CellBatch, b: int
-) -> tuple[list[torch.Tensor], torch.Tensor, torch.Tensor]:
+def _one_cell(model: Zorro, batch: CellBatch, b: int) -> tuple[list[torch.Tensor], torch.Tensor, torch.Tensor]:
     parts = []
     for m in model.config.modalities:
         if m in batch.layers:
             layer = batch.layers[m]
             mine = slice(int(layer.offsets[b]), int(layer.offsets[b + 1]))
             genes_T, counts_T = layer.genes_T[mine], layer.counts_T[mine]
-            one = LayerTokens(
-                genes_T, counts_T, torch.tensor([0, len(genes_T)]), layer.totals_B[b : b + 1]
-            )
+            one = LayerTokens(genes_T, counts_T, torch.tensor([0, len(genes_T)]), layer.totals_B[b : b + 1])
             x_RD, layout, _ = model.embeddings[m](one)
             parts.append(x_RD[layout.row_T])
         else:
@@ -59,7 +55,7 @@ def _one_cell(
     lengths = [len(part) for part in parts]
     streams_S = streams_of(lengths, model.config.n_fusion)
     x_SD = torch.cat([*parts, model.fusion_FD])
-    for block in model.blocks:
+    for block in cast(list[Block], model.blocks):
         q, k, v = block.project(x_SD)
         x_SD = block.finish(x_SD, dense_attention(q, k, v, attend_blocks(streams_S)))
     x_SD = model.norm(x_SD)

@@ -111,8 +111,7 @@ class Pooling(nn.Module):
         q_QHK = self.queries_QD.view(len(self.names), self.n_heads, -1)
         # (B, H, 2, K): a stream's own query beside the global one, which reads every stream.
         pairs = {
-            name: q_QHK[[i, -1]].transpose(0, 1).expand(n_cells, -1, -1, -1)
-            for i, name in enumerate(self.names[:-1])
+            name: q_QHK[[i, -1]].transpose(0, 1).expand(n_cells, -1, -1, -1) for i, name in enumerate(self.names[:-1])
         }
         k, v = (
             part.view(n_cells, n_fusion, self.n_heads, -1).transpose(1, 2)

@@ -1,0 +1,101 @@
+"""Model directories: `config.json`, `model.safetensors`, `genes.feather`, `training.json`. No pickle anywhere.
+
+Each directory is self-contained: a decoder's holds its encoder's weights too, under the prefix `encoder.`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from velocorpus.config import ModelConfig, parse
+from velocorpus.corpus.vocabulary import Vocabulary
+from velocorpus.errors import UserMistake
+from velocorpus.files import existing, read_json, replacing, write_json
+from velocorpus.model.zorro import Zorro
+
+SCHEMA_VERSION = 1
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+GENES_FILE = "genes.feather"
+TRAINING_FILE = "training.json"
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A model directory, read. `tensors` has every weight under `<module>.<name>`, on the CPU."""
+
+    config: dict[str, Any]
+    genes: Vocabulary
+    training: dict[str, Any]
+    tensors: dict[str, torch.Tensor]
+
+    def load_into(self, module: nn.Module, name: str) -> None:
+        """Give `module` the weights that were saved under `name`; every weight must be there and fit."""
+        prefix = f"{name}."
+        state = {key.removeprefix(prefix): t for key, t in self.tensors.items() if key.startswith(prefix)}
+        if not state:
+            saved = sorted({key.split(".", 1)[0] for key in self.tensors})
+            raise UserMistake(f"The model has no '{name}'; it has {', '.join(saved)}: give another directory.")
+        try:
+            module.load_state_dict(state)
+        except RuntimeError as error:
+            raise UserMistake(
+                f"The weights of '{name}' do not fit its config.json ({' '.join(str(error).split())[:300]})."
+            ) from None
+
+    def encoder(self) -> Zorro:
+        """The encoder with its weights, in evaluation mode."""
+        config = parse(ModelConfig, self.config["encoder"], f"{CONFIG_FILE}: encoder")
+        model = Zorro(config, len(self.genes))
+        self.load_into(model, "encoder")
+        return model.eval()
+
+
+def save_pretrained(
+    directory: Path | str,
+    modules: Mapping[str, nn.Module],
+    config: Mapping[str, Any],
+    genes: Vocabulary,
+    training: Mapping[str, Any],
+) -> None:
+    """Write a model directory, whole or not at all; one that stands there is replaced.
+
+    `modules` maps the prefix of the weights to the module: `{"encoder": zorro}`, with decoders also theirs. `config`
+    is JSON-able and has `kind` and `encoder` (a `ModelConfig` as a dict). `training` is JSON-able and names the data
+    (`corpus_digest`), the code's version, the resolved configuration, seeds and last metrics; never a path or a time.
+    """
+    tensors = {
+        f"{name}.{key}": tensor.detach().cpu().contiguous()
+        for name, module in modules.items()
+        for key, tensor in module.state_dict().items()
+    }
+    with replacing(directory) as aside:
+        aside.mkdir()
+        save_file(tensors, aside / WEIGHTS_FILE)
+        genes.write(aside / GENES_FILE)
+        write_json(aside / CONFIG_FILE, {"schema_version": SCHEMA_VERSION, **config})
+        write_json(aside / TRAINING_FILE, dict(training))
+
+
+def load_pretrained(directory: Path | str) -> Pretrained:
+    """Read a model directory; a missing or damaged file is refused by name."""
+    directory = existing(directory, "model directory")
+    config = read_json(existing(directory / CONFIG_FILE, "model's configuration"))
+    if config.get("schema_version") != SCHEMA_VERSION:
+        raise UserMistake(
+            f"{directory / CONFIG_FILE} has schema {config.get('schema_version')}, this version reads {SCHEMA_VERSION}."
+        )
+    weights = existing(directory / WEIGHTS_FILE, "file of weights")
+    try:
+        tensors = load_file(weights)
+    except SafetensorError as error:
+        raise UserMistake(f"{weights} cannot be read ({error}); restore or train again.") from None
+    genes = Vocabulary.read(existing(directory / GENES_FILE, "model's gene table"))
+    training = read_json(existing(directory / TRAINING_FILE, "model's training record"))
+    return Pretrained(config, genes, training, tensors)

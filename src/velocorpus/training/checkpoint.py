@@ -1,0 +1,136 @@
+"""Checkpoints and the folder that they stand in until a run is finished.
+
+While a run trains towards `OUT` it works in `OUT.partial`: `run.json` (what is trained on what), `metrics.jsonl`, and
+`checkpoints/step_<n>.safetensors`, each written aside and renamed. Only the finished model takes the name `OUT`, by one
+rename, so whoever finds `OUT` finds all of it. Tensors are safetensors, the rest JSON in its header: no pickle.
+"""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from velocorpus.errors import UserMistake
+from velocorpus.files import read_json, replacing, write_json
+
+RUN_FILE = "run.json"
+METRICS_FILE = "metrics.jsonl"
+KEEP = 2  # older checkpoints are removed
+
+
+def partial_of(out: Path | str) -> Path:
+    """The folder in which a run towards `out` works."""
+    out = Path(out)
+    return out.with_name(f"{out.name}.partial")
+
+
+def open_work(out: Path | str, run: dict[str, Any], *, resume: bool) -> Path | None:
+    """The folder to work in, or None when `resume` finds `out` finished by this very run.
+
+    `run` says what is trained on what (resolved configuration, digests; JSON-able). Without `resume` what an
+    earlier run left is removed. With it, a folder of another run is refused: the sentence names what differs.
+    """
+    out, folder = Path(out), partial_of(out)
+    run = json.loads(json.dumps(run))
+    if resume and (out / RUN_FILE).exists():
+        _same_run(out, run)
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+    if not resume:
+        shutil.rmtree(folder, ignore_errors=True)
+    if (folder / RUN_FILE).exists():
+        _same_run(folder, run)
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+        write_json(folder / RUN_FILE, run)
+    return folder
+
+
+def finish(folder: Path, out: Path | str) -> None:
+    """Give the finished model in `folder/model` the name `out`, with its metrics and `run.json`; remove the rest."""
+    model, out = folder / "model", Path(out)
+    for name in (METRICS_FILE, RUN_FILE):
+        shutil.copyfile(folder / name, model / name)
+    if out.exists():
+        out.rename(folder / "replaced")
+    model.rename(out)
+    shutil.rmtree(folder)
+
+
+def save_checkpoint(
+    folder: Path, step: int, module: nn.Module, optimizer: torch.optim.Optimizer, batches: dict[str, Any]
+) -> None:
+    """Write everything that the next step depends on; `batches` is the loader's JSON-able state."""
+    tensors = {f"model.{name}": t.detach().cpu().contiguous() for name, t in module.state_dict().items()}
+    for i, slots in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{i}.{slot}": t.detach().cpu().contiguous() for slot, t in slots.items()}
+    tensors["rng.cpu"] = torch.get_rng_state()
+    if torch.cuda.is_available():
+        tensors["rng.cuda"] = torch.cuda.get_rng_state()
+    state = {"step": step, "batches": batches}
+    with replacing(folder / "checkpoints" / f"step_{step:08d}.safetensors") as aside:
+        save_file(tensors, aside, metadata={"state": json.dumps(state, sort_keys=True)})
+    for old in _checkpoints(folder)[:-KEEP]:
+        old.unlink()
+
+
+def load_checkpoint(
+    folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer
+) -> tuple[int, dict[str, Any]] | None:
+    """Restore the last checkpoint: (steps done, the loader's state), or None when there is none yet."""
+    found = _checkpoints(folder)
+    if not found:
+        return None
+    try:
+        with safe_open(found[-1], framework="pt") as file:
+            state = json.loads(file.metadata()["state"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        module.load_state_dict({n[6:]: t for n, t in tensors.items() if n.startswith("model.")})
+    except (SafetensorError, KeyError, TypeError, RuntimeError) as error:
+        raise UserMistake(
+            f"The checkpoint {found[-1]} is damaged or of another model ({' '.join(str(error).split())[:200]}); "
+            "remove it to go on from the one before."
+        ) from None
+    slots: dict[int, dict[str, torch.Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer."):
+            _, i, slot = name.split(".")
+            slots.setdefault(int(i), {})[slot] = tensor
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": slots})
+    torch.set_rng_state(tensors["rng.cpu"])
+    if "rng.cuda" in tensors and torch.cuda.is_available():
+        torch.cuda.set_rng_state(tensors["rng.cuda"])
+    return state["step"], state["batches"]
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    return sorted((folder / "checkpoints").glob("step_*.safetensors"))
+
+
+def _same_run(folder: Path, run: dict[str, Any]) -> None:
+    before = _flat(read_json(folder / RUN_FILE))
+    now = _flat(run)
+    differing = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
+    if differing:
+        key = differing[0]
+        raise UserMistake(
+            f"{folder} is of another run: {key} was {before.get(key)!r} and is now {now.get(key)!r}"
+            f"{f' ({len(differing)} differ)' if len(differing) > 1 else ''}; leave out --resume to start over."
+        )
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {prefix: value}
+    return {k: v for key, inner in value.items() for k, v in _flat(inner, f"{prefix}.{key}".strip(".")).items()}
+
+
+def say(line: str) -> None:
+    """A line of progress, for a terminal or a log."""
+    print(line, file=sys.stderr, flush=True)

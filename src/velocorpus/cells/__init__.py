@@ -1,1 +1,1 @@
-"""Which cells and genes count: QC, the filter, splits."""
+"""Which cells and genes belong to the corpus, and the figures by which a cell is judged."""

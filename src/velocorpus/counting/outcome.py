@@ -14,8 +14,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from velocorpus import names
 from velocorpus.errors import UserMistake
-from velocorpus.files import read_json, write_json
+from velocorpus.files import existing, read_json, write_json
 
 OUTCOME_FILE = "outcome.json"
 COUNTS_FILE = "counts.h5ad"
@@ -87,10 +88,19 @@ def recording_outcome(path: Path | str, sample: str, counts: Path | str | None =
 
 def stored_digest(counts: Path | str) -> str:
     """The content digest that a counts file states of itself, without loading its matrices."""
+    return _stored(counts, "content_digest")
+
+
+def stored_sample(counts: Path | str) -> str:
+    """The sample that a counts file is of, without loading its matrices."""
+    return _stored(counts, "sample")
+
+
+def _stored(counts: Path | str, key: str) -> str:
     import h5py
 
     try:
-        with h5py.File(counts, "r") as handle:
-            return str(handle["uns/velocorpus/content_digest"].asstr()[()])
+        with h5py.File(existing(counts, "counts file"), "r") as handle:
+            return str(handle[f"uns/{names.UNS}/{key}"].asstr()[()])
     except (OSError, KeyError):
         raise UserMistake(f"{counts} is not a counts file of velocorpus; make it again.") from None

@@ -1,1 +1,1 @@
-"""From shards to batches of tokens."""
+"""Cells of a corpus or an AnnData as batches of packed tokens."""

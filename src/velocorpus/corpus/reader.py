@@ -1,0 +1,194 @@
+"""Read a corpus: numpy and pyarrow only.
+
+`Corpus(path).read(split="train")` gives the cells of a split in memory; `velocorpus.data.loader` streams
+them. Genes that fail the corpus' gene filter are left out on reading unless asked for; tokens keep their
+numbers either way.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from velocorpus import names
+from velocorpus.corpus import schema
+from velocorpus.corpus.encoding import EncodedLayer, Rows, decode_layer
+from velocorpus.corpus.vocabulary import Vocabulary, read_table
+from velocorpus.errors import UserMistake
+from velocorpus.files import existing, read_json
+
+
+class CSR(NamedTuple):
+    """Cells × genes counts: cell r owns `[indptr[r], indptr[r + 1])`."""
+
+    indptr: NDArray[np.int64]
+    indices: NDArray[np.int32]  # tokens, ascending within a cell; −1 only where asked for, see data.tokens.cells_of
+    data: NDArray[np.int32]
+    n_genes: int
+
+    @property
+    def totals(self) -> NDArray[np.int64]:
+        """The sum of each cell's counts."""
+        running = np.concatenate([[0], np.cumsum(self.data, dtype=np.int64)])
+        return running[self.indptr[1:]] - running[self.indptr[:-1]]
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Cells in memory: a table of columns per cell and one CSR per layer, rows in the same order.
+
+    `obs` has `cell_id`, `study` and the columns of a shard. `unmapped` lists genes of the input that the
+    vocabulary lacks (only cells that come from an AnnData have such).
+    """
+
+    obs: pa.Table
+    layers: dict[str, CSR]
+    unmapped: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return self.obs.num_rows
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One shard file as the manifest names it."""
+
+    path: Path
+    split: str
+    rows: int
+
+
+class Corpus:
+    """A corpus directory, opened: `.genes`, `.samples`, `.manifest`, `.digest` (SHA-256 of the manifest's
+    bytes).
+    """
+
+    def __init__(self, path: Path | str, version: int | None = None) -> None:
+        self.path = existing(path, "corpus")
+        file = self.path / schema.MANIFEST_FILE
+        if version is not None:
+            file = self.path / schema.VERSIONS_FOLDER / f"{version}.json"
+        self.manifest: dict[str, Any] = read_json(existing(file, "manifest of a corpus"))
+        if self.manifest.get("schema_version") != schema.SCHEMA_VERSION:
+            raise UserMistake(
+                f"{file} has corpus schema {self.manifest.get('schema_version')}, this version reads "
+                f"{schema.SCHEMA_VERSION}; build the corpus again."
+            )
+        self.digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        self.genes = Vocabulary.read(self.path / self.manifest["files"]["genes"]["path"])
+        self.samples = read_table(self.path / self.manifest["files"]["samples"]["path"], "table of samples")
+
+    def shards(self, split: str | None = None) -> list[Shard]:
+        """The shard files of one split (or all), in the order of the manifest."""
+        if split is not None and split not in names.SPLITS:
+            raise UserMistake(f"'{split}' is not a split; allowed are {', '.join(names.SPLITS)}.")
+        return [
+            Shard(self.path / entry["path"], entry["split"], entry["rows"])
+            for entry in self.manifest["shards"]
+            if split in (None, entry["split"])
+        ]
+
+    def samples_of(self, studies: Sequence[str] | None = None, samples: Sequence[str] | None = None) -> list[str]:
+        """The samples that belong to any of `studies` and are among `samples`; names that are absent are refused."""
+        for column, wanted in ((names.STUDY, studies), (names.SAMPLE, samples)):
+            for name in wanted or ():
+                if name not in (known := self.samples[column].to_pylist()):
+                    raise UserMistake(f"The corpus has no {column} '{name}'; it has {', '.join(sorted(set(known)))}.")
+        pairs = zip(self.samples[names.SAMPLE].to_pylist(), self.samples[names.STUDY].to_pylist(), strict=True)
+        return [s for s, study in pairs if (studies is None or study in studies) and (samples is None or s in samples)]
+
+    def read(
+        self,
+        split: str | None = None,
+        studies: Sequence[str] | None = None,
+        samples: Sequence[str] | None = None,
+        layers: Sequence[str] = names.LAYERS,
+        *,
+        all_genes: bool = False,
+    ) -> Cells:
+        """Cells of a split, of some studies or samples, in the order of the shards.
+
+        Counts of genes that fail the gene filter are left out unless `all_genes`; `obs` totals always are
+        of all genes.
+        """
+        wanted = pa.array(self.samples_of(studies, samples), pa.string())
+        everything = studies is None and samples is None
+        keep = np.ones(len(self.genes), bool) if all_genes else self.genes.kept
+        obs: list[pa.Table] = []
+        parts: dict[str, list[tuple[Any, Any, Any]]] = {layer: [] for layer in layers}
+        for shard in self.shards(split):
+            for batch in read_batches(shard.path, layers):
+                mask = pc.is_in(batch[names.SAMPLE], value_set=wanted)
+                rows = np.arange(batch.num_rows) if everything else np.flatnonzero(mask)
+                if not len(rows):
+                    continue
+                table = pa.Table.from_batches([batch.select(list(schema.OBS_COLUMNS))])
+                obs.append(table if everything else table.take(rows))
+                first = first_tokens(batch, self.genes)[rows]
+                for layer in layers:
+                    parts[layer].append(decode_layer(encoded_layer(batch, layer), rows, first, keep))
+        table = pa.concat_tables(
+            [pa.schema(schema.OBS_FIELDS).empty_table(), *(t.replace_schema_metadata(None) for t in obs)]
+        )
+        return Cells(self._named(table), {layer: join_csr(parts[layer], len(self.genes)) for layer in layers})
+
+    def _named(self, obs: pa.Table) -> pa.Table:
+        """Shard columns with the cell's id and study in front."""
+        at = pc.index_in(obs[names.SAMPLE], value_set=self.samples[names.SAMPLE].combine_chunks())
+        study = self.samples[names.STUDY].take(at) if obs.num_rows else pa.array([], pa.string())
+        ids = pc.binary_join_element_wise(obs[names.SAMPLE], obs[names.BARCODE], ":")
+        return obs.add_column(0, "cell_id", ids).add_column(4, names.STUDY, study)
+
+
+def read_batches(path: Path, layers: Sequence[str] = names.LAYERS) -> Iterator[pa.RecordBatch]:
+    """The record batches of one shard with the columns of `obs` and of some layers."""
+    with pa.memory_map(str(existing(path, "shard"))) as source:
+        file = open_shard(source, path, layers)
+        for i in range(file.num_record_batches):
+            yield file.get_batch(i)
+
+
+def open_shard(
+    source: pa.NativeFile, path: Path, layers: Sequence[str], obs: Sequence[str] = schema.OBS_COLUMNS
+) -> pa.ipc.RecordBatchFileReader:
+    """Open a shard for random access, reading only some columns."""
+    wanted = [*obs, *(f(layer) for layer in layers for f in (schema.genes_column, schema.counts_column))]
+    try:
+        layout = pa.ipc.open_file(source).schema
+        columns = sorted(layout.get_field_index(name) for name in wanted)
+        return pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=columns))
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UserMistake(f"The shard {path} cannot be read as Arrow ({error}); restore or rebuild it.") from None
+
+
+def encoded_layer(batch: pa.RecordBatch, layer: str) -> EncodedLayer:
+    """One layer's bytes of a record batch, without copying."""
+    return EncodedLayer(_rows(batch[schema.genes_column(layer)]), _rows(batch[schema.counts_column(layer)]))
+
+
+def first_tokens(batch: pa.RecordBatch, genes: Vocabulary) -> NDArray[np.int64]:
+    """The first token of each cell's organism."""
+    coded = batch[names.ORGANISM].dictionary_encode()
+    by_code = np.array([genes.first[organism] for organism in coded.dictionary.to_pylist()], dtype=np.int64)
+    return by_code[coded.indices.to_numpy(zero_copy_only=False)] if batch.num_rows else by_code[:0]
+
+
+def join_csr(parts: Sequence[tuple[Any, Any, Any]], n_genes: int) -> CSR:
+    """CSR pieces, one below the other."""
+    lengths = [np.diff(indptr) for indptr, _, _ in parts]
+    return CSR(
+        np.concatenate([np.zeros(1, np.int64), np.cumsum(np.concatenate([np.empty(0, np.int64), *lengths]))]),
+        np.concatenate([np.empty(0, np.int32), *(indices for _, indices, _ in parts)]),
+        np.concatenate([np.empty(0, np.int32), *(data for _, _, data in parts)]),
+        n_genes,
+    )
+
+
+def _rows(column: pa.Array) -> Rows:
+    return Rows(column.values.to_numpy(), column.offsets.to_numpy().astype(np.int64))

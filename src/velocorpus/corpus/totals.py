@@ -1,0 +1,163 @@
+"""What one sample adds to the corpus' totals: its genes' sums over its kept cells, and its own figures.
+
+One small Feather file per sample, made by its own job. A refused sample has a totals file too, without
+genes, that says why: so the manifest can list it as missing without anyone reading its outcome again.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from velocorpus import names
+from velocorpus.cells.filter import keep_cells, sums
+from velocorpus.corpus import schema
+from velocorpus.corpus.vocabulary import EMPTY, Vocabulary, read_table, write_table
+from velocorpus.counting.counts_file import read_counts
+from velocorpus.counting.outcome import counts_of, read_outcome, stored_sample
+from velocorpus.errors import UserMistake
+from velocorpus.files import replacing
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Gene sums of one sample over its kept cells (`genes`: columns of TOTALS_SCHEMA) and what its counts say
+    of it.
+
+    `figures`: cells_in, cells, n_<layer>. A refused sample has a `reason`, no genes and no figures.
+    """
+
+    sample: str
+    genes: pa.Table
+    min_counts: int
+    figures: dict[str, int] = field(default_factory=dict)
+    counts_digest: str = ""
+    ambiguous_present: bool = False
+    source: dict[str, Any] = field(default_factory=dict)
+    reason: str = ""
+
+    @property
+    def refused(self) -> bool:
+        """Whether the sample has no counts."""
+        return bool(self.reason)
+
+    def write(self, path: Path | str) -> None:
+        """Write as Feather; everything but the genes goes into the schema's metadata."""
+        value = {k: v for k, v in self.__dict__.items() if k != "genes"} | {"kind": "totals"}
+        with replacing(path) as aside:
+            write_table(
+                self.genes.replace_schema_metadata({schema.METADATA: json.dumps(value, sort_keys=True)}),
+                aside,
+            )
+
+    @classmethod
+    def read(cls, path: Path | str) -> "Totals":
+        """Read what `write` wrote."""
+        genes = read_table(path, "totals file")
+        value = schema.metadata_of(genes.schema)
+        if not value or value.pop("kind", "") != "totals":
+            raise UserMistake(f"{path} is not a totals file; make it with `velocorpus corpus totals`.")
+        return cls(genes=genes.replace_schema_metadata(None), **value)
+
+
+def read_sample(path: Path | str) -> tuple[str, Any, str]:
+    """(sample, AnnData, "") of a counts file or of an `ok` outcome; (sample, None, reason) of a refused
+    outcome.
+    """
+    if Path(path).suffix != ".json":
+        adata = read_counts(path)
+        return str(adata.uns[names.UNS]["sample"]), adata, ""
+    outcome = read_outcome(path)
+    if outcome.state == "refused":
+        return outcome.sample, None, outcome.reason or "refused without a reason"
+    adata = read_counts(counts_of(path))
+    found = (str(adata.uns[names.UNS]["sample"]), str(adata.uns[names.UNS]["content_digest"]))
+    if found != (outcome.sample, outcome.counts_digest):
+        raise UserMistake(
+            f"{counts_of(path)} is not the counts file that {path} speaks of; run the job of "
+            f"sample {outcome.sample} again."
+        )
+    return outcome.sample, adata, ""
+
+
+def sample_name(path: Path | str) -> str:
+    """The sample of a counts file or an `outcome.json`, without reading the matrices."""
+    if Path(path).suffix == ".json":
+        return read_outcome(path).sample
+    return stored_sample(path)
+
+
+def sample_totals(path: Path | str, *, min_counts: int) -> Totals:
+    """Totals of one sample, from its counts file or its `outcome.json`."""
+    sample, adata, reason = read_sample(path)
+    if adata is None:
+        return Totals(sample, schema.TOTALS_SCHEMA.empty_table(), min_counts, reason=reason)
+    kept = keep_cells(sums(adata.layers[names.SPLICED], axis=1), min_counts)
+    columns: dict[str, Any] = {
+        names.GENE_ID: adata.var_names.tolist(),
+        names.SYMBOL: adata.var[names.SYMBOL].astype(str).tolist(),
+    }
+    figures = {"cells_in": int(adata.n_obs), "cells": int(kept.sum())}
+    for layer in names.LAYERS:
+        matrix = adata.layers[layer][np.flatnonzero(kept)]
+        columns[names.total_of(layer)] = sums(matrix, axis=0)
+        columns[names.cells_with(layer)] = np.asarray(matrix.getnnz(axis=0), dtype=np.int64)
+        figures[names.total_of(layer)] = int(columns[names.total_of(layer)].sum())
+    meta = adata.uns[names.UNS]
+    return Totals(
+        sample,
+        pa.table(columns, schema=schema.TOTALS_SCHEMA),
+        min_counts,
+        figures,
+        str(meta["content_digest"]),
+        bool(meta["ambiguous_present"]),
+        meta["source"],
+    )
+
+
+def build_vocabulary(totals: Iterable[Totals], organism_of: dict[str, str], base: Vocabulary = EMPTY) -> Vocabulary:
+    """Number the genes of some samples, after those that `base` numbers already.
+
+    `organism_of` maps samples to organisms. New genes follow frequency rank (cells × layers that express
+    the gene, ties by gene id), organism after organism. Refuses a gene id that stands for two organisms.
+    """
+    known = dict(zip(base.gene_ids, base.organisms, strict=True))
+    symbols: dict[str, str] = {}
+    frequency: dict[str, int] = {}
+    for one in sorted(totals, key=lambda t: t.sample):
+        organism = organism_of.get(one.sample, "")
+        cells = sum(one.genes[names.cells_with(layer)].to_numpy() for layer in names.LAYERS)
+        ids, labels = one.genes[names.GENE_ID].to_pylist(), one.genes[names.SYMBOL].to_pylist()
+        for gene_id, symbol, n in zip(ids, labels, np.asarray(cells).tolist(), strict=True):
+            if known.setdefault(gene_id, organism) != organism:
+                raise UserMistake(
+                    f"Gene {gene_id} of sample {one.sample} ({organism}) belongs to {known[gene_id]} already; "
+                    "check the organism in samples.tsv, gene ids must be unique over organisms."
+                )
+            symbols.setdefault(gene_id, symbol)
+            frequency[gene_id] = frequency.get(gene_id, 0) + n
+    old = set(base.gene_ids)
+    new = sorted(frequency.keys() - old, key=lambda g: (known[g], -frequency[g], g))
+    return base.extended(new, [symbols[g] for g in new], [known[g] for g in new])
+
+
+def add_totals(vocabulary: Vocabulary, totals: Iterable[Totals]) -> Vocabulary:
+    """The vocabulary with the samples' gene sums added to its totals (which start at 0); `kept` is left as it
+    is.
+    """
+    columns = [name for name in schema.TOTALS_SCHEMA.names if name not in (names.GENE_ID, names.SYMBOL)]
+    summed = {name: vocabulary.totals.get(name, np.zeros(len(vocabulary), np.int64)).copy() for name in columns}
+    for one in totals:
+        tokens = vocabulary.tokens(one.genes[names.GENE_ID].to_pylist())
+        if (tokens < 0).any():
+            raise UserMistake(
+                f"Sample {one.sample} has genes that the vocabulary lacks; make the vocabulary from all totals "
+                "(`velocorpus corpus vocab`)."
+            )
+        for name in columns:
+            summed[name][tokens] += one.genes[name].to_numpy()
+    return Vocabulary(vocabulary.gene_ids, vocabulary.symbols, vocabulary.organisms, vocabulary.kept, summed)

@@ -26,7 +26,7 @@ def simulate(
     import dataclasses
 
     from velocorpus.files import write_text
-    from velocorpus.simulate import presets, samples, tables
+    from velocorpus.simulate import presets, products, tables
 
     plan = presets.preset(preset)
     if seed is not None:
@@ -40,9 +40,7 @@ def simulate(
             for file, text in tables.render(plan, str(out)).items():
                 write_text(out / file, text)
         elif name == REFERENCE:
-            from velocorpus.simulate.sequencing import write_reference
-
-            write_reference(plan, out)
+            products.write_reference(plan, out)
         else:
-            samples.write_sample(plan, plan.sample(name), out / name)
+            products.write_sample(plan, plan.sample(name), out / name)
         typer.echo(f"simulate: {name}", err=True)

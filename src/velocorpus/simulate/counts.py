@@ -8,8 +8,6 @@ from scipy import sparse
 from velocorpus import names
 from velocorpus.simulate.kinetics import SimulatedCells
 
-BASES = np.array(list("ACGT"))
-
 
 @dataclass(frozen=True)
 class CountParameters:
@@ -18,7 +16,7 @@ class CountParameters:
     depth_log_sd: float = 0.25  # of a cell's depth
     batch_depth_log_sd: float = 0.1  # of a sample's depth
     batch_gene_log_sd: float = 0.1  # of a gene in a sample, both layers alike
-    dispersion: float = 0.1  # φ of the negative binomial: variance μ + φ μ²
+    dispersion: float = 0.2  # φ of the negative binomial: variance μ + φ μ²
 
 
 @dataclass(frozen=True)
@@ -59,20 +57,3 @@ def draw_molecules(
         layers[layer] = sparse.csr_matrix((drawn - lost).astype(np.int32))
     layers[names.AMBIGUOUS] = sparse.csr_matrix(ambiguous)
     return Molecules(layers, depth, batch)
-
-
-def draw_barcodes(n: int, rng: np.random.Generator, length: int = 16) -> list[str]:
-    """`n` barcodes, each at least two bases from every other.
-
-    So that a barcode with one wrong base is on no list, and is seen to be wrong.
-    """
-    taken: set[str] = set()
-    barcodes: list[str] = []
-    while len(barcodes) < n:
-        barcode = "".join(BASES[rng.integers(4, size=length)])
-        near = {barcode[:i] + "N" + barcode[i + 1 :] for i in range(length)}
-        if near & taken:
-            continue
-        taken |= near
-        barcodes.append(barcode)
-    return barcodes

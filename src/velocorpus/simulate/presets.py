@@ -82,14 +82,14 @@ def _read_samples(n_cells: int) -> tuple[SamplePlan, ...]:
     )
 
 
-def _count_samples(n_studies: int, n_cells: int, n_validation: int, n_test: int) -> tuple[SamplePlan, ...]:
+def _count_samples(prefix: str, n_studies: int, n_cells: int, n_validation: int, n_test: int) -> tuple[SamplePlan, ...]:
     """Studies of counts only, topologies by turns; the last are test, those before them validation."""
     tissues = ("blood", "pancreas", "brain", "liver", "lung")
     samples = []
     for i in range(n_studies):
         left = n_studies - i
         split = names.SPLITS[2 if left <= n_test else 1 if left <= n_test + n_validation else 0]
-        study = f"sim_{i + 1:02d}"
+        study = f"{prefix}_{i + 1:02d}"
         topology = TOPOLOGIES[i % len(TOPOLOGIES)]
         tissue = tissues[i % len(tissues)]
         samples.append(SamplePlan(f"{study}_d1", study, f"{study}_d1", topology, n_cells, COUNTS, tissue, split))
@@ -102,7 +102,7 @@ PRESETS = {
         Preset(
             name="tiny",
             n_genes=120,
-            samples=_read_samples(60) + _count_samples(4, 60, n_validation=1, n_test=1),
+            samples=_read_samples(60) + _count_samples("sim", 4, 60, n_validation=1, n_test=1),
             kinetics=KineticsParameters(molecules=(2200.0, 2600.0)),
             whitelist_size=1000,
             n_empty=100,
@@ -110,7 +110,7 @@ PRESETS = {
         Preset(
             name="demo",
             n_genes=600,
-            samples=_read_samples(400) + _count_samples(15, 300, n_validation=2, n_test=3),
+            samples=_read_samples(400) + _count_samples("sim", 15, 300, n_validation=2, n_test=3),
             kinetics=KineticsParameters(molecules=(2400.0, 3000.0)),
         ),
         # The pilot of 2026 (docs/simulator.md): 5,000 to 8,000 molecules per 2,000 genes. Frozen: a test
@@ -118,7 +118,7 @@ PRESETS = {
         Preset(
             name="bench",
             n_genes=600,
-            samples=_count_samples(48, 1000, n_validation=3, n_test=9),
+            samples=_count_samples("bench", 48, 1000, n_validation=3, n_test=9),
             kinetics=KineticsParameters(molecules=(1500.0, 2400.0)),
         ),
     )

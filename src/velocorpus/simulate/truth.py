@@ -68,7 +68,7 @@ def write_truth(
 
 def read_truth(path: Path | str) -> ad.AnnData:
     """Read a truth file; refuses an h5ad that is none."""
-    adata = ad.read_h5ad(existing(path, "truth file"))
+    adata: ad.AnnData = ad.read_h5ad(existing(path, "truth file"))
     if dict(adata.uns.get(names.UNS, {})).get("kind") != "simulated_truth":
         raise UserMistake(f"{path} is not a truth file; `velocorpus simulate` writes them as truth.h5ad.")
     return adata

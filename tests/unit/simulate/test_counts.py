@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from velocorpus.simulate.counts import CountParameters, draw_barcodes, draw_molecules
+from velocorpus.simulate.counts import CountParameters, draw_molecules
 from velocorpus.simulate.kinetics import SimulatedCells
 
 QUIET = CountParameters(depth_log_sd=0, batch_depth_log_sd=0, batch_gene_log_sd=0, dispersion=0)
@@ -46,9 +46,3 @@ def test_two_samples_have_different_batch_factors() -> None:
     rng = np.random.default_rng(0)
     one, two = (draw_molecules(make_cells(n=5), np.zeros(1), CountParameters(), rng) for _ in range(2))
     assert one.batch != two.batch
-
-
-def test_barcodes_are_at_least_two_bases_apart() -> None:
-    barcodes = np.array([list(b) for b in draw_barcodes(300, np.random.default_rng(0), length=8)])
-    distance = (barcodes[:, None] != barcodes[None]).sum(axis=2)
-    assert distance[np.triu_indices(300, 1)].min() >= 2

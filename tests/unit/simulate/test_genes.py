@@ -21,7 +21,12 @@ def test_a_small_choice_is_part_of_a_large_one_with_the_same_rates() -> None:
 
 def test_a_genes_rates_never_change() -> None:
     rates = genes.rates(["ENSG00000187583"]).iloc[0]
-    expected = {"alpha_scale": 0.631187868181, "beta": 1.39082695866, "gamma": 0.194682666592, "ambiguous_share": 0.0706657305103}
+    expected = {
+        "alpha_scale": 0.631187868181,
+        "beta": 1.39082695866,
+        "gamma": 0.194682666592,
+        "ambiguous_share": 0.0706657305103,
+    }
     assert dict(rates) == pytest.approx(expected, rel=1e-9)
 
 

@@ -41,9 +41,7 @@ def test_a_step_agrees_with_a_thousand_small_ones() -> None:
         h = STEP / 1000
         half_u, half_s = u + h / 2 * (a - beta * u), s + h / 2 * (beta * u - gamma * s)
         u, s = u + h * (a - beta * half_u), s + h * (beta * half_u - gamma * half_s)
-    np.testing.assert_allclose(
-        study.unspliced[0][i + 1], u * study.efficiency * capture, rtol=1e-8
-    )
+    np.testing.assert_allclose(study.unspliced[0][i + 1], u * study.efficiency * capture, rtol=1e-8)
     np.testing.assert_allclose(study.spliced[0][i + 1], s * study.efficiency, rtol=1e-8)
 
 
@@ -69,9 +67,7 @@ def test_a_cells_velocity_follows_from_its_abundances_and_rates(topology: str) -
     study = make_study(topology)
     beta, gamma, capture = rates(study)
     cells = draw_cells(study, 80, PARAMETERS, np.random.default_rng(0))
-    np.testing.assert_allclose(
-        cells.velocity, (beta / capture) * cells.unspliced - gamma * cells.spliced, atol=1e-9
-    )
+    np.testing.assert_allclose(cells.velocity, (beta / capture) * cells.unspliced - gamma * cells.spliced, atol=1e-9)
 
 
 def test_stationary_cells_do_not_move_and_only_ends_have_them() -> None:
@@ -114,3 +110,12 @@ def test_some_genes_are_in_several_programs_and_some_in_none() -> None:
     weights = make_study("linear", 600).genes.filter(like="weight_").to_numpy()
     n_programs = (weights != 0).sum(axis=1)
     assert set(n_programs) == {0, 1, 2}
+
+
+def test_a_gene_in_no_program_has_no_velocity_at_all() -> None:
+    study = make_study("linear", 600)
+    idle = ~(study.genes.filter(like="weight_") != 0).any(axis=1).to_numpy()
+    cells = draw_cells(study, 50, PARAMETERS, np.random.default_rng(0))
+    assert idle.any()
+    assert not cells.velocity[:, idle].any()
+    assert not cells.velocity_unspliced[:, idle].any()

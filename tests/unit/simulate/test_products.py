@@ -1,0 +1,97 @@
+"""A sample's files: what they hold, and that equal seeds give equal bytes."""
+
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+import pytest
+
+from velocorpus import names
+from velocorpus.counting.counts_file import read_counts
+from velocorpus.errors import UserMistake
+from velocorpus.simulate.presets import preset
+from velocorpus.simulate.products import simulate_sample, write_sample
+from velocorpus.simulate.truth import read_truth, write_truth
+
+TINY = preset("tiny")
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("simulated")
+    for name in ("sim_c_d1", "sim_02_d1"):
+        write_sample(TINY, TINY.sample(name), out / name)
+    return out
+
+
+@pytest.mark.parametrize("name", ["sim_c_d1", "sim_02_d1"])
+def test_the_same_seed_gives_the_same_bytes(written: Path, tmp_path: Path, name: str) -> None:
+    write_sample(TINY, TINY.sample(name), tmp_path / name)
+    files = sorted(path.name for path in (written / name).iterdir())
+    assert len(files) == 2
+    for file in files:
+        assert (tmp_path / name / file).read_bytes() == (written / name / file).read_bytes()
+
+
+def test_counts_and_truth_hold_the_same_molecules_of_the_same_cells(written: Path) -> None:
+    counts, truth = read_counts(written / "sim_02_d1/counts.h5ad"), read_truth(written / "sim_02_d1/truth.h5ad")
+    assert list(counts.obs_names) == list(truth.obs_names)
+    assert list(counts.var_names) == list(truth.var_names)
+    for layer in names.LAYERS:
+        assert (counts.layers[layer] != truth.layers[layer]).nnz == 0
+    assert set(counts.obs["cell_type"]) <= {"trunk_1", "trunk_2", *(f"branch_{b}_{i}" for b in "abc" for i in (1, 2))}
+
+
+def test_the_truth_has_velocities_that_follow_from_its_own_rates(written: Path) -> None:
+    truth = read_truth(written / "sim_02_d1/truth.h5ad")
+    beta, gamma, capture = (truth.var[c].to_numpy() for c in ("beta", "gamma", "capture"))
+    expected = beta / capture * truth.layers["unspliced_abundance"] - gamma * truth.layers["spliced_abundance"]
+    moving = ~truth.obs["stationary"].to_numpy(dtype=bool)
+    np.testing.assert_allclose(truth.layers["velocity"][moving], expected[moving], atol=1e-3)
+    assert truth.layers["velocity"].dtype == np.float32
+    assert truth.X is None
+    assert {"pseudotime", "branch", "cell_type", "depth", "sample", "study"} <= set(truth.obs)
+
+
+def test_the_loom_opens_as_velocytos_do(written: Path) -> None:
+    loompy = pytest.importorskip("loompy")
+    truth = read_truth(written / "sim_c_d1/truth.h5ad")
+    with loompy.connect(str(written / "sim_c_d1/sim_c_d1.loom"), mode="r", validate=True) as loom:
+        assert list(loom.ra.Accession) == list(truth.var_names)
+        assert list(loom.ra.Gene) == list(truth.var["symbol"])
+        assert [cell.removesuffix("x") for cell in loom.ca.CellID] == list(truth.obs_names)
+        for layer in names.LAYERS:
+            np.testing.assert_array_equal(loom.layers[layer][:, :].T, truth.layers[layer].toarray())
+
+
+def test_another_seed_gives_other_cells() -> None:
+    import dataclasses
+
+    plan = TINY.sample("sim_01_d1")
+    one, two = simulate_sample(TINY, plan), simulate_sample(dataclasses.replace(TINY, seed=2), plan)
+    assert one.barcodes != two.barcodes
+    assert not np.array_equal(one.cells.spliced, two.cells.spliced)
+
+
+def test_an_h5ad_that_is_no_truth_is_refused(written: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserMistake, match="not a truth file"):
+        read_truth(written / "sim_02_d1/counts.h5ad")
+    ad.AnnData(np.zeros((2, 2), np.float32)).write_h5ad(tmp_path / "any.h5ad")
+    with pytest.raises(UserMistake, match="not a truth file"):
+        read_truth(tmp_path / "any.h5ad")
+
+
+def test_write_truth_takes_the_molecules_that_were_read(tmp_path: Path) -> None:
+    sample = simulate_sample(TINY, TINY.sample("sim_01_d1"))
+    layers = {layer: matrix * 0 for layer, matrix in sample.molecules.layers.items()}
+    write_truth(
+        tmp_path / "truth.h5ad",
+        sample="s",
+        study="t",
+        topology="linear",
+        barcodes=sample.barcodes,
+        cells=sample.cells,
+        genes=sample.study.genes,
+        layers=layers,
+    )
+    assert read_truth(tmp_path / "truth.h5ad").layers["spliced"].sum() == 0

@@ -83,9 +83,7 @@ def read_counts(path: Path | str) -> ad.AnnData:
             f"{path} has counts schema {meta['schema_version']}, this version reads {SCHEMA_VERSION}; make it again."
         )
     if content_digest(adata) != meta["content_digest"]:
-        raise UserMistake(
-            f"{path} does not match its own content digest: it was changed or damaged; make it again."
-        )
+        raise UserMistake(f"{path} does not match its own content digest: it was changed or damaged; make it again.")
     meta["source"] = json.loads(meta["source"])
     adata.uns[names.UNS] = meta
     return adata
@@ -106,9 +104,7 @@ def _cells(sample: str, barcodes: Sequence[str], obs: pd.DataFrame | None) -> pd
     cells = pd.DataFrame(index=pd.Index([names.cell_id(sample, b) for b in barcodes], dtype=object))
     if not cells.index.is_unique:
         twice = cells.index[cells.index.duplicated()][0]
-        raise UserMistake(
-            f"Sample {sample}: barcode {twice.split(':', 1)[1]} stands twice; a cell must have one row."
-        )
+        raise UserMistake(f"Sample {sample}: barcode {twice.split(':', 1)[1]} stands twice; a cell must have one row.")
     cells[names.BARCODE] = np.asarray(barcodes, dtype=object)
     cells[names.SAMPLE] = sample
     for column in obs.columns if obs is not None else ():
@@ -124,9 +120,7 @@ def _genes(genes: pd.DataFrame, sample: str) -> pd.DataFrame:
         )
     return pd.DataFrame(
         {
-            names.SYMBOL: genes.get(names.SYMBOL, pd.Series(genes.index, index=genes.index))
-            .astype(str)
-            .to_numpy(),
+            names.SYMBOL: genes.get(names.SYMBOL, pd.Series(genes.index, index=genes.index)).astype(str).to_numpy(),
             names.VERSION: genes.get(names.VERSION, pd.Series("", index=genes.index)).astype(str).to_numpy(),
         },
         index=pd.Index(genes.index.astype(str), dtype=object, name=names.GENE_ID),
@@ -143,11 +137,7 @@ def _integers(matrix: Any, shape: tuple[int, int], layer: str, sample: str) -> s
         if (counts.data < 0).any():
             raise UserMistake(f"Sample {sample}: layer '{layer}' holds negative counts; give raw counts.")
         if not (counts.data == np.rint(counts.data)).all():
-            raise UserMistake(
-                f"Sample {sample}: layer '{layer}' holds fractional counts; give raw integer counts."
-            )
+            raise UserMistake(f"Sample {sample}: layer '{layer}' holds fractional counts; give raw integer counts.")
         if counts.data.max() > np.iinfo(np.int32).max:
-            raise UserMistake(
-                f"Sample {sample}: layer '{layer}' holds a count above {np.iinfo(np.int32).max}."
-            )
+            raise UserMistake(f"Sample {sample}: layer '{layer}' holds a count above {np.iinfo(np.int32).max}.")
     return counts.astype(np.int32)

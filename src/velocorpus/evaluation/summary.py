@@ -1,0 +1,129 @@
+"""What a run is told by: the table of the corpus, the loss curves, and all tables as text or as one HTML page."""
+
+import html
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow.feather as feather
+
+from velocorpus import names
+from velocorpus.errors import UserMistake
+from velocorpus.evaluation.table import Table, Value
+from velocorpus.files import existing, read_json, replacing
+
+STYLE = (
+    "body{font:15px/1.5 system-ui,sans-serif;margin:2em;max-width:70em}table{border-collapse:collapse;margin:.5em 0}"
+    "th,td{padding:.2em .8em;text-align:right;border-bottom:1px solid #ddd}th:first-child,td:first-child{text-align:left}"
+    "p{color:#555}"
+)
+
+
+def corpus_table(corpus: Path | str) -> Table:
+    """Cells, studies, genes and bytes per cell of a corpus, per split; read from its manifest and its samples."""
+    folder = Path(corpus)
+    manifest = read_json(folder / "manifest.json")
+    samples = feather.read_table(existing(folder / "samples.feather")).to_pylist()
+    rows: list[tuple[Value, ...]] = []
+    for split in (*names.SPLITS, "all"):
+        chosen = [row for row in samples if split in (row["split"], "all")]
+        shards = [shard for shard in manifest["shards"] if split in (shard["split"], "all") and shard["rows"]]
+        n_cells = sum(row["cells"] for row in chosen)
+        n_bytes = sum(shard["bytes"] for shard in shards)
+        rows.append(
+            (
+                split,
+                len({row[names.STUDY] for row in chosen}),
+                len(chosen),
+                sum(row["cells_in"] for row in chosen),
+                n_cells,
+                *(
+                    round(sum(row[names.total_of(layer)] for row in chosen) / n_cells, 1) if n_cells else None
+                    for layer in names.LAYERS
+                ),
+                round(n_bytes / n_cells) if n_cells else None,
+            )
+        )
+    tools = Counter(row["quantifier"] for row in samples)
+    missing = manifest["missing"]
+    counted_by = ", ".join(f"{tool or 'unknown'} ({n})" for tool, n in tools.items())
+    refused = f"{len(missing)} samples refused: {', '.join(missing)}." if missing else "No sample refused."
+    return Table(
+        title="Corpus",
+        columns=(
+            "split",
+            "studies",
+            "samples",
+            "cells before filter",
+            "cells",
+            *(f"{layer} / cell" for layer in names.LAYERS),
+            "bytes / cell",
+        ),
+        rows=tuple(rows),
+        note=(
+            f"{manifest['vocabulary']['genes']} genes, {manifest['genes_kept']} of them kept by the filter; "
+            f"counts by {counted_by}. {refused}"
+        ),
+    )
+
+
+def loss_curves(metrics: Sequence[Path], out: Path | str) -> None:
+    """One panel a model: loss per step in training and on held-out cells, from `metrics.jsonl` of each model folder."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, len(metrics), figsize=(3.6 * len(metrics), 3.2), squeeze=False, layout="constrained")
+    for axis, path in zip(axes[0], metrics, strict=True):
+        steps = [json.loads(line) for line in existing(path).read_text(encoding="utf-8").splitlines()]
+        for split, style in (
+            ("train", {"alpha": 0.6, "linewidth": 1}),
+            ("validation", {"marker": "o", "markersize": 4}),
+        ):
+            points = [(row["step"], row["loss"]) for row in steps if row.get("split") == split and "loss" in row]
+            if points:
+                axis.plot(*zip(*points, strict=True), label=split, **style)
+        axis.set(title=Path(path).parent.name, xlabel="step", ylabel="loss")
+        axis.legend(frameon=False)
+    with replacing(out) as aside:
+        figure.savefig(aside, metadata={"Date": None} if aside.suffix == ".svg" else None)
+    plt.close(figure)
+
+
+def to_text(tables: Sequence[Table]) -> str:
+    """Every table for a terminal, one below the other."""
+    return "\n\n".join(table.to_text() for table in tables) + "\n"
+
+
+def to_html(tables: Sequence[Table]) -> str:
+    """Every table on one page that needs no other file."""
+    parts = []
+    for table in tables:
+        head = "".join(f"<th>{html.escape(column)}</th>" for column in table.columns)
+        body = "".join(
+            "<tr>" + "".join(f"<td>{html.escape(_cell(value))}</td>" for value in row) + "</tr>" for row in table.rows
+        )
+        parts.append(
+            f"<h2>{html.escape(table.title)}</h2><table><tr>{head}</tr>{body}</table><p>{html.escape(table.note)}</p>"
+        )
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>velocorpus</title><style>{STYLE}</style>'
+        f"{''.join(parts)}</html>\n"
+    )
+
+
+def read_tables(paths: Sequence[Path]) -> list[Table]:
+    """The tables of several files, in the order given; a file that is no table is refused."""
+    tables = []
+    for path in paths:
+        try:
+            tables.append(Table.read(path))
+        except (KeyError, TypeError):
+            raise UserMistake(f"{path} is not a table of results; make it again by `velocorpus evaluate`.") from None
+    return tables
+
+
+def _cell(value: Value) -> str:
+    return "–" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)

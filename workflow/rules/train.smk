@@ -1,0 +1,86 @@
+"""The encoder on the corpus, then the three decoders on the encoder.
+
+OUTPUTS:
+    results/models/{encoder,expression,velocity,trajectory}/{config.json, model.safetensors, genes.feather,
+        training.json, metrics.jsonl}
+A run works in `results/models/{name}.partial`, which Snakemake does not know, so it goes on from its last checkpoint
+after a kill.
+"""
+
+TRAINING = str(PROJECT.training_path)
+MODEL_FILES = ("config.json", "model.safetensors", "genes.feather", "training.json", "metrics.jsonl")
+
+
+rule pretrain_encoder:
+    """Contrastive and masked-expression pretraining."""
+    input:
+        corpus="results/corpus/manifest.json",
+        shards=collect("results/corpus/shards/{group}.{split}.feather", group=GROUPS, split=SPLITS),
+        # What matters of it is in `params`: a change of a decoder's section does not train the encoder again.
+        training=ancient(TRAINING),
+    output:
+        collect("results/models/encoder/{file}", file=MODEL_FILES),
+    log:
+        "logs/pretrain_encoder.log",
+    benchmark:
+        "results/benchmarks/pretrain_encoder.tsv"
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 720 * attempt,
+    params:
+        model=PROJECT.training.model.model_dump(mode="json"),
+        pretrain=PROJECT.training.pretrain.model_dump(mode="json"),
+    shell:
+        "velocorpus pretrain --corpus results/corpus --config {input.training:q} --out results/models/encoder "
+        "--resume 2> {log:q}"
+
+
+rule finetune_decoder:
+    """The expression and the trajectory decoder, on the corpus alone."""
+    input:
+        corpus="results/corpus/manifest.json",
+        encoder="results/models/encoder/model.safetensors",
+        training=ancient(TRAINING),
+    output:
+        collect("results/models/{{decoder}}/{file}", file=MODEL_FILES),
+    log:
+        "logs/finetune_decoder/{decoder}.log",
+    benchmark:
+        "results/benchmarks/finetune_decoder/{decoder}.tsv"
+    wildcard_constraints:
+        decoder="expression|trajectory",
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 720 * attempt,
+    params:
+        finetune=lambda wildcards: getattr(PROJECT.training.finetune, wildcards.decoder).model_dump(mode="json"),
+    shell:
+        "velocorpus finetune {wildcards.decoder} --model results/models/encoder --corpus results/corpus "
+        "--config {input.training:q} --out results/models/{wildcards.decoder} --resume 2> {log:q}"
+
+
+rule finetune_velocity:
+    """The velocity decoder, on the targets of the studies for training and validation."""
+    input:
+        corpus="results/corpus/manifest.json",
+        encoder="results/models/encoder/model.safetensors",
+        targets=collect("results/targets/{study}.h5ad", study=TAUGHT_STUDIES),
+        training=ancient(TRAINING),
+    output:
+        collect("results/models/velocity/{file}", file=MODEL_FILES),
+    log:
+        "logs/finetune_velocity.log",
+    benchmark:
+        "results/benchmarks/finetune_velocity.tsv"
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 720 * attempt,
+    params:
+        targets=lambda wildcards, input: repeated("--targets", input.targets),
+        finetune=PROJECT.training.finetune.velocity.model_dump(mode="json"),
+    shell:
+        "velocorpus finetune velocity --model results/models/encoder --corpus results/corpus {params.targets:q} "
+        "--config {input.training:q} --out results/models/velocity --resume 2> {log:q}"

@@ -14,11 +14,12 @@ K = neighbours, P = principal directions, F = features.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numba
 import numpy as np
 import torch
+
+from velocorpus.corpus.reader import CSR
 
 NEIGHBOURS = 100
 STATE_DIRECTIONS = 6
@@ -61,15 +62,6 @@ CELL_FEATURES = (
 )
 
 
-class Counts(Protocol):
-    """A CSR layer of raw counts, columns = gene tokens (as `corpus.reader.CSR`)."""
-
-    indptr: np.ndarray  # int64, N + 1
-    indices: np.ndarray  # int32
-    data: np.ndarray  # integers
-    n_genes: int
-
-
 @dataclass(frozen=True)
 class StateSpace:
     """The principal directions of a study's expression, in which nearness of cells is measured."""
@@ -93,8 +85,8 @@ class StudyContext:
     where a gene is too rare in this study for a velocity.
     """
 
-    spliced: Counts
-    unspliced: Counts
+    spliced: CSR
+    unspliced: CSR
     size_N: np.ndarray  # float32, multiply a cell's counts by it to bring it to the study's median total
     neighbours_NK: np.ndarray  # int64, the cell itself first
     statistics_GF: np.ndarray  # float32
@@ -173,7 +165,7 @@ class StudyContext:
 
 
 def study_context(
-    spliced: Counts, unspliced: Counts, *, n_neighbours: int = NEIGHBOURS, n_pcs: int = STATE_DIRECTIONS
+    spliced: CSR, unspliced: CSR, *, n_neighbours: int = NEIGHBOURS, n_pcs: int = STATE_DIRECTIONS
 ) -> StudyContext:
     """Compute the context of one study from its raw counts, cells × gene tokens.
 
@@ -269,9 +261,7 @@ def _right_vectors(x_NQ: np.ndarray, p: int) -> np.ndarray:
     return x_NQ.T @ left[:, ::-1][:, :p] / singular
 
 
-def _principal_states(
-    spliced: Counts, unspliced: Counts, size_N: np.ndarray, sums: np.ndarray, n_pcs: int
-) -> StateSpace:
+def _principal_states(spliced: CSR, unspliced: CSR, size_N: np.ndarray, sums: np.ndarray, n_pcs: int) -> StateSpace:
     """PCA of log1p of the scaled s + u on the most variable genes, chunked through the Gram matrix."""
     n = len(size_N)
     mean_G = sums[2] / n
@@ -310,16 +300,16 @@ def _nearest_to(points_BP: np.ndarray, state_NP: np.ndarray, k: int) -> np.ndarr
     return distance.topk(k, largest=False).indices.numpy()
 
 
-def _totals(layer: Counts) -> np.ndarray:
+def _totals(layer: CSR) -> np.ndarray:
     cumulative = np.concatenate([[0], np.cumsum(layer.data, dtype=np.int64)])
     return (cumulative[layer.indptr[1:]] - cumulative[layer.indptr[:-1]]).astype(np.float64)
 
 
-def _dense(layer: Counts, size_N: np.ndarray, rows_B: np.ndarray) -> np.ndarray:
+def _dense(layer: CSR, size_N: np.ndarray, rows_B: np.ndarray) -> np.ndarray:
     return _smooth(layer, size_N, rows_B[:, None])
 
 
-def _smooth(layer: Counts, size_N: np.ndarray, around_BK: np.ndarray) -> np.ndarray:
+def _smooth(layer: CSR, size_N: np.ndarray, around_BK: np.ndarray) -> np.ndarray:
     return np.asarray(_mean_of_rows(layer.indptr, layer.indices, layer.data, size_N, around_BK, layer.n_genes))
 
 

@@ -1,29 +1,18 @@
-"""Pairs of cells of one study, one a step of pseudotime after the other: what the generative decoder learns from.
+"""Pairs of cells for the generative decoder, by the simulator's clock or by walks over a velocity graph.
 
-Simulated studies give pairs by the simulator's clock; real ones by walks over scVelo's transition matrix. Pairs never
-cross studies. A table (Feather) has the columns of `SCHEMA`; `step` is a share of the study's whole time span, so that
-it needs no hours.
+Pairs never cross studies. The table that they make is `data.transitions.SCHEMA`.
 """
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from pyarrow import feather
 
 from velocorpus import names
+from velocorpus.data.transitions import SCHEMA, STEPS
 from velocorpus.errors import UserMistake
-from velocorpus.files import existing, replacing
 
-CELL = "cell_id"
-NEXT = "next_id"
-STEP = "step"
-SCHEMA = pa.schema([(CELL, pa.string()), (NEXT, pa.string()), (names.STUDY, pa.string()), (STEP, pa.float32())])
-
-STEPS = (0.05, 0.25)
 # A next cell may be this far from the wanted time, as a share of the span.
 TOLERANCE = 0.02
 _WALK = 10
@@ -88,25 +77,6 @@ def transitions_from_velocity(adata: Any, *, study: str, pairs_per_cell: int, se
         )
     cells, nexts, steps = (np.array(column) for column in zip(*pairs, strict=True))
     return _table(adata.obs_names.to_numpy(str), cells.astype(int), nexts.astype(int), steps, study)
-
-
-def write_transitions(path: Path | str, table: pa.Table) -> None:
-    """Write pairs, whole or not at all."""
-    with replacing(path) as aside:
-        feather.write_feather(table, str(aside), compression="zstd")
-
-
-def read_transitions(paths: Sequence[Path | str]) -> pa.Table:
-    """Read the pairs of several studies as one table; refuses a file that holds none."""
-    tables = []
-    for path in paths:
-        table = feather.read_table(str(existing(path, "table of transitions")))
-        if table.schema.remove_metadata() != SCHEMA:
-            raise UserMistake(
-                f"{path} holds {table.column_names}, a table of transitions has {SCHEMA.names}; make it again."
-            )
-        tables.append(table)
-    return pa.concat_tables(tables)
 
 
 def _wanted(time_N: np.ndarray, wanted: float, period: float | None) -> np.ndarray:

@@ -2,16 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from velocorpus.data.transitions import CELL, NEXT, STEP, read_transitions, write_transitions
 from velocorpus.errors import UserMistake
-from velocorpus.velocity.transitions import (
-    CELL,
-    NEXT,
-    STEP,
-    TOLERANCE,
-    read_transitions,
-    transitions_from_truth,
-    write_transitions,
-)
+from velocorpus.velocity.transitions import TOLERANCE, transitions_from_truth
 
 
 def some_cells(branches: list[str], times: np.ndarray) -> pd.DataFrame:

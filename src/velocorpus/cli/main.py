@@ -50,6 +50,8 @@ class LazyGroup(typer.core.TyperGroup):
         # A module with several commands (say `count` and `import`) is a group: take the one asked for.
         command = getattr(command, "commands", {}).get(cmd_name, command)
         command.name = cmd_name
+        # Each module's app offers shell completion of its own, which would not complete `velocorpus`.
+        command.params = [p for p in command.params if p.name not in ("install_completion", "show_completion")]
         return command
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:

@@ -55,7 +55,7 @@ rule number_genes:
         runtime=30,
     params:
         samples=SAMPLES_TABLE,
-        given=CONFIG.corpus.vocab and PROJECT.path.parent / CONFIG.corpus.vocab,
+        given=(str(PROJECT.path.parent / CONFIG.corpus.vocab) if CONFIG.corpus.vocab else ""),
     shell:
         "base={params.given:q}; [ ! -e {output:q} ] || base={output:q}; "
         'velocorpus corpus vocab {input.totals:q} ${{base:+--vocab "$base"}} --samples {params.samples:q} '

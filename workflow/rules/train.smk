@@ -8,7 +8,13 @@ after a kill.
 """
 
 TRAINING = str(PROJECT.training_path)
-MODEL_FILES = ("config.json", "model.safetensors", "genes.feather", "training.json", "metrics.jsonl")
+MODEL_FILES = (
+    "config.json",
+    "model.safetensors",
+    "genes.feather",
+    "training.json",
+    "metrics.jsonl",
+)
 
 
 rule pretrain_encoder:
@@ -32,7 +38,7 @@ rule pretrain_encoder:
         model=PROJECT.training.model.model_dump(mode="json"),
         pretrain=PROJECT.training.pretrain.model_dump(mode="json"),
     shell:
-        "velocorpus pretrain --corpus results/corpus --config {input.training:q} --out results/models/encoder "
+        "velocorpus pretrain --corpus results/corpus --config {input.training:q} --out results/models/encoder --threads {threads} "
         "--resume 2> {log:q}"
 
 
@@ -55,7 +61,9 @@ rule finetune_decoder:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 720 * attempt,
     params:
-        finetune=lambda wildcards: getattr(PROJECT.training.finetune, wildcards.decoder).model_dump(mode="json"),
+        finetune=lambda wildcards: getattr(PROJECT.training.finetune, wildcards.decoder).model_dump(
+            mode="json"
+        ),
     shell:
         "velocorpus finetune {wildcards.decoder} --model results/models/encoder --corpus results/corpus "
         "--config {input.training:q} --out results/models/{wildcards.decoder} --resume 2> {log:q}"

@@ -171,3 +171,54 @@ def add(
 
     splits = Splits(tuple(validation_study or ()), tuple(test_study or ()))
     building.add(folder, counts, samples=read_samples(samples), splits=splits, group_samples=group_samples, say=_say)
+
+
+@app.command()
+def verify(folder: Folder) -> None:
+    """Check every byte, digest and total; each fault is named, exit code 2."""
+    from velocorpus.corpus.verify import verify as verify_corpus
+    from velocorpus.errors import UserMistake
+
+    faults = verify_corpus(folder)
+    for fault in faults:
+        _say(f"velocorpus: {fault}")
+    if faults:
+        raise UserMistake(f"The corpus {folder} has {len(faults)} fault(s), named above.")
+    _say(f"{folder} is whole.")
+
+
+@app.command()
+def info(
+    folder: Folder,
+    json: Annotated[Path | None, typer.Option(help="Write the table as JSON too.")] = None,
+) -> None:
+    """Cells, genes, bytes per cell and bits per nonzero, per study."""
+    from velocorpus.corpus.info import corpus_table
+    from velocorpus.corpus.reader import Corpus
+
+    table = corpus_table(Corpus(folder))
+    print(table.to_text())
+    if json is not None:
+        table.write(json)
+
+
+@app.command()
+def export(
+    folder: Folder,
+    out: Annotated[Path, typer.Option(help="The h5ad to write.")],
+    study: Annotated[list[str] | None, typer.Option(help="Only this study (repeat).")] = None,
+    sample: Annotated[list[str] | None, typer.Option(help="Only this sample (repeat).")] = None,
+    split: Annotated[str | None, typer.Option(help="Only this split.")] = None,
+    kept_genes: Annotated[bool, typer.Option(help="Leave out counts of genes that fail the filter.")] = False,
+) -> None:
+    """Write cells as an AnnData with the three layers."""
+    from velocorpus.corpus.export import to_anndata
+    from velocorpus.corpus.reader import Corpus
+    from velocorpus.files import replacing
+
+    corpus = Corpus(folder)
+    cells = corpus.read(split, studies=study or None, samples=sample or None, all_genes=not kept_genes)
+    adata = to_anndata(corpus, cells)
+    with replacing(out) as aside:
+        adata.write_h5ad(aside, compression="gzip")
+    _say(f"{out}: {adata.n_obs} cells, {adata.n_vars} genes")

@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "velocity": ("velocity", "Velocities for the cells of an AnnData"),
     "trajectory": ("trajectory", "Generate trajectories from the cells of an AnnData"),
     "evaluate": ("evaluate", "Judge counts and decoders against baselines, scVelo and the truth"),
+    "report": ("report", "Tell of a run by tables, curves and a summary"),
     "verify": ("verify", "Check that a model was trained on a corpus"),
 }
 

@@ -37,7 +37,7 @@ def call_cells(totals: np.ndarray, *, floor: int = FLOOR) -> Called:
     ranked = np.sort(totals[totals >= floor])[::-1].astype(np.float64)
     if ranked.size < 10:
         raise UserMistake(
-            f"Only {ranked.size} barcodes have {floor} molecules or more: too few to call cells from; give --cells FILE."
+            f"Only {ranked.size} barcodes have {floor} molecules or more: too few to call cells; give --cells FILE."
         )
     x = np.log10(np.arange(1, ranked.size + 1))
     y = np.log10(ranked)

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -13,19 +13,19 @@ app = typer.Typer()
 
 @app.command("count")
 def count(
-    bam: Path = typer.Option(..., help="BAM with corrected cell and UMI tags (Cell Ranger, STARsolo, Optimus)."),
-    gtf: Path = typer.Option(..., help="Annotation of the genome that the BAM is aligned to, plain or gzip."),
-    barcodes: Path = typer.Option(..., help="List of the sample's cells, one barcode a line, with or without -1."),
-    out: Path = typer.Option(..., help="The counts.h5ad to write."),
-    sample: str = typer.Option("sample", help="Name of the sample: cells are named `sample:barcode`."),
-    engine: str = typer.Option("native", help="native, or velocyto itself (slow)."),
-    logic: str = typer.Option("permissive10x", help="One of velocyto's 10x logics."),
-    reference: str = typer.Option("", help="Name of the reference, kept in the file."),
-    chemistry: str = typer.Option("", help="Chemistry of the library, kept in the file."),
-    cell_tag: str = typer.Option("CB", help="BAM tag of the cell barcode."),
-    umi_tag: str = typer.Option("UB", help="BAM tag of the UMI."),
-    qc: Path | None = typer.Option(None, help="Write what became of every read and molecule, as JSON."),
-    threads: int = typer.Option(1, min=1, help="Threads; the counts do not depend on them."),
+    bam: Annotated[Path, typer.Option(help="BAM with corrected cell and UMI tags (Cell Ranger, STARsolo, Optimus).")],
+    gtf: Annotated[Path, typer.Option(help="Annotation of the genome that the BAM is aligned to, plain or gzip.")],
+    barcodes: Annotated[Path, typer.Option(help="List of the sample's cells, one barcode a line, with or without -1.")],
+    out: Annotated[Path, typer.Option(help="The counts.h5ad to write.")],
+    sample: Annotated[str, typer.Option(help="Name of the sample: cells are named `sample:barcode`.")] = "sample",
+    engine: Annotated[str, typer.Option(help="native, or velocyto itself (slow).")] = "native",
+    logic: Annotated[str, typer.Option(help="One of velocyto's 10x logics.")] = "permissive10x",
+    reference: Annotated[str, typer.Option(help="Name of the reference, kept in the file.")] = "",
+    chemistry: Annotated[str, typer.Option(help="Chemistry of the library, kept in the file.")] = "",
+    cell_tag: Annotated[str, typer.Option(help="BAM tag of the cell barcode.")] = "CB",
+    umi_tag: Annotated[str, typer.Option(help="BAM tag of the UMI.")] = "UB",
+    qc: Annotated[Path | None, typer.Option(help="Write what became of every read and molecule, as JSON.")] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Threads; the counts do not depend on them.")] = 1,
 ) -> None:
     """Count spliced, unspliced and ambiguous molecules of a BAM, as velocyto 0.17.17 does."""
     from velocorpus import __version__
@@ -106,15 +106,15 @@ def _count_by_velocyto(
 
 @app.command("import")
 def import_(
-    path: Path = typer.Argument(..., help="A loom, an h5ad with layers, a STARsolo, kb or mtx folder."),
-    out: Path = typer.Option(..., help="The counts.h5ad to write."),
-    sample: str = typer.Option("sample", help="Name of the sample: cells are named `sample:barcode`."),
-    genes: Path | None = typer.Option(None, help="Table of gene ids and symbols: symbols become ids."),
-    cells: Path | None = typer.Option(None, help="List of the sample's cells; other barcodes are dropped."),
-    call_cells: str | None = typer.Option(None, help="Call cells from the totals: knee."),
-    cell_type: str | None = typer.Option(None, help="Column of the cells' types, kept as cell_type."),
-    reference: str = typer.Option("", help="Name of the reference, kept in the file."),
-    chemistry: str = typer.Option("", help="Chemistry of the library, kept in the file."),
+    path: Annotated[Path, typer.Argument(help="A loom, an h5ad with layers, a STARsolo, kb or mtx folder.")],
+    out: Annotated[Path, typer.Option(help="The counts.h5ad to write.")],
+    sample: Annotated[str, typer.Option(help="Name of the sample: cells are named `sample:barcode`.")] = "sample",
+    genes: Annotated[Path | None, typer.Option(help="Table of gene ids and symbols: symbols become ids.")] = None,
+    cells: Annotated[Path | None, typer.Option(help="List of the sample's cells; other barcodes are dropped.")] = None,
+    call_cells: Annotated[str | None, typer.Option(help="Call cells from the totals: knee.")] = None,
+    cell_type: Annotated[str | None, typer.Option(help="Column of the cells' types, kept as cell_type.")] = None,
+    reference: Annotated[str, typer.Option(help="Name of the reference, kept in the file.")] = "",
+    chemistry: Annotated[str, typer.Option(help="Chemistry of the library, kept in the file.")] = "",
 ) -> None:
     """Bring in counts that another tool has made."""
     from velocorpus.cells.calling import call_cells as knee
@@ -136,6 +136,28 @@ def import_(
         chemistry=chemistry,
     ):
         _say(line)
+
+
+@app.command("concord")
+def concord(
+    out: Annotated[Path, typer.Option(help="The table to write, as JSON.")],
+    counts: Annotated[list[str], typer.Option(help="NAME=counts.h5ad; repeatable.")],
+    truth: Annotated[Path | None, typer.Option(help="Simulated truth; without it, pairs are compared.")] = None,
+    genes: Annotated[Path | None, typer.Option(help="Gene table; its `difficulty` breaks the errors down.")] = None,
+    figure: Annotated[Path | None, typer.Option(help="A PNG to draw: gene totals against the truth.")] = None,
+) -> None:
+    """Compare counts of one sample with each other or with the truth."""
+    from velocorpus.counting.concord import concord as compare
+
+    named: dict[str, Path] = {}
+    for item in counts:
+        name, equals, path = item.partition("=")
+        if not (name and equals and path) or name in named or name == "truth":
+            raise UserMistake(f"--counts {item}: give NAME=counts.h5ad, each name once (and not `truth`).")
+        named[name] = Path(path)
+    table = compare(named, truth=truth, genes=genes, figure=figure)
+    table.write(out)
+    _say(table.to_text())
 
 
 def _say(line: str) -> None:

@@ -107,13 +107,13 @@ def read_barcodes(path: Path | str) -> tuple[str, ...]:
     for number, barcode in enumerate(listed, start=1):
         if not _BARCODE.fullmatch(barcode):
             raise UserMistake(
-                f"{path}, line {number}: '{barcode}' is not a barcode; give one a line, of A, C, G, T, with or without -1."
+                f"{path}, line {number}: '{barcode}' is not a barcode; give one a line, of A, C, G and T."
             )
     bare = tuple(barcode.split("-")[0] for barcode in listed)
     if len(set(bare)) < len(bare):
         twice = Counter(bare).most_common(1)[0][0]
         raise UserMistake(
-            f"{path} lists {len(bare) - len(set(bare))} barcodes twice (first: {twice}), without regard to suffixes like -1;"
+            f"{path} lists {len(bare) - len(set(bare))} barcodes twice (first: {twice}), suffixes like -1 aside;"
             " list each once, and count every library by itself."
         )
     return bare
@@ -211,7 +211,7 @@ def _scan(
             unused[MULTIMAPPED] += 1
             continue
         try:
-            tag, molecule = read.get_tag(cell_tag), read.get_tag(umi_tag)
+            tag, molecule = str(read.get_tag(cell_tag)), str(read.get_tag(umi_tag))
         except KeyError:
             unused[UNTAGGED] += 1
             continue

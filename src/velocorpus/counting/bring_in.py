@@ -46,8 +46,8 @@ def bring_in(
 ) -> list[str]:
     """Import `path` and write `out`; returns what there is to tell, one line a thing.
 
-    Cells are all of the input's, those of `cell_list`, or those that `caller` calls from the totals; barcodes lose 10x's `-1`. Genes
-    lose their version, or are mapped by `gene_table`. Refused: what the readers and `write_counts` refuse, a
+    Cells are all of the input's, those of `cell_list`, or those that `caller` calls from the totals; barcodes lose
+    10x's `-1`. Genes lose their version, or are mapped by `gene_table`. Refused: what the readers and `write_counts` refuse, a
     `cell_list` that shares no barcode with the input, a `cell_type` column that is not there.
     """
     counts = read_any(path)
@@ -93,8 +93,8 @@ def _check_shapes(path: Path | str, counts: Imported) -> None:
     for layer, matrix in counts.layers.items():
         if matrix.shape != shape:
             raise UserMistake(
-                f"{path}: layer '{layer}' is {matrix.shape[0]} × {matrix.shape[1]}, the names say {shape[0]} cells × {shape[1]}"
-                " genes; the files are not of one run."
+                f"{path}: layer '{layer}' is {matrix.shape[0]} × {matrix.shape[1]}, the names say {shape[0]} cells ×"
+                f" {shape[1]} genes; the files are not of one run."
             )
 
 
@@ -113,8 +113,8 @@ def _choose_cells(
         rows = np.array([row_of[b] for b in listed if b in row_of], dtype=np.int64)
         if not rows.size:
             raise UserMistake(
-                f"None of the {len(listed)} barcodes of {cell_list} is in {path} (whose first is {barcodes[0]}); give this"
-                " sample's list."
+                f"None of the {len(listed)} barcodes of {cell_list} is in {path} (whose first is {barcodes[0]});"
+                " give this sample's list."
             )
         missing = len(listed) - rows.size
         source["cells"] = {"chosen_by": "list", "listed": len(listed), "not_in_input": missing}

@@ -88,17 +88,17 @@ def build_features(models: TranscriptModels) -> Features:
                     )
                 )
     table = np.array(columns, dtype=np.int64).reshape(-1, 7)
-    start, end, group = (np.ascontiguousarray(table[:, i]) for i in (0, 1, 6))
+    first, last, group = table[:, 0], table[:, 1], table[:, 6]
     n_groups = 2 * len(chromosomes)
     reach = np.zeros(n_groups, dtype=np.int64)
-    np.maximum.at(reach, group, np.maximum(start, end))
+    np.maximum.at(reach, group, np.maximum(first, last))
     first_bin = np.concatenate([[0], np.cumsum((reach >> BIN_BITS) + 1)]).astype(np.int64)
-    low, high = np.minimum(start, end) >> BIN_BITS, np.maximum(start, end) >> BIN_BITS
+    low, high = np.minimum(first, last) >> BIN_BITS, np.maximum(first, last) >> BIN_BITS
     bin_offset, in_bin = _fill_bins(first_bin[group] + low, first_bin[group] + high, int(first_bin[-1]))
     return Features(
         chromosomes=chromosomes,
-        start=start.astype(np.int32),
-        end=end.astype(np.int32),
+        start=first.astype(np.int32),
+        end=last.astype(np.int32),
         is_intron=table[:, 2].astype(bool),
         exon_before=table[:, 3].astype(np.int32),
         exon_after=table[:, 4].astype(np.int32),

@@ -59,8 +59,8 @@ def read_any(path: Path | str) -> Imported:
     elif path.suffix == ".h5ad":
         return read_h5ad(path)
     raise UserMistake(
-        f"{path} is of no kind that can be imported; allowed: a .loom, an .h5ad with layers, a STARsolo Solo.out folder, a kb"
-        " output folder, or a folder with spliced.mtx and unspliced.mtx."
+        f"{path} is of no kind that can be imported; allowed: a .loom, an .h5ad with layers, a STARsolo Solo.out"
+        " folder, a kb output folder, or a folder with spliced.mtx and unspliced.mtx."
     )
 
 
@@ -78,8 +78,8 @@ def read_loom(path: Path) -> Imported:
         gene_key = next((key for key in ("Accession", "Gene", "var_names") if key in rows), None)
         if cell_key is None or gene_key is None:
             raise UserMistake(
-                f"{path} has no column attribute CellID or no row attribute Accession or Gene (found {sorted(columns)} and"
-                f" {sorted(rows)}); velocyto's loom files have them."
+                f"{path} has no column attribute CellID or no row attribute Accession or Gene (found"
+                f" {sorted(columns)} and {sorted(rows)}); velocyto's loom files have them."
             )
         present = [layer for layer in names.LAYERS if layer in loom.layers]
         _need_layers(path, present, [name for name in loom.layers if name])
@@ -170,7 +170,8 @@ def read_mtx_folder(folder: Path) -> Imported:
         matrix = read_matrix_market(_one_of(folder, f"{layer}.mtx", f"{layer}.mtx.gz"))
         if shape[0] == shape[1]:
             raise UserMistake(
-                f"{folder} has as many cells as genes ({shape[0]}), so rows can't be told from columns; give an h5ad instead."
+                f"{folder} has as many cells as genes ({shape[0]}), so rows can't be told from columns;"
+                " give an h5ad instead."
             )
         layers[layer] = sparse.csr_matrix(matrix.T) if matrix.shape == shape[::-1] else matrix
     return Imported(
@@ -201,8 +202,8 @@ def _from_kb_layers(
     missing = {"mature", "nascent", "ambiguous"} - set(layers)
     if missing:
         raise UserMistake(
-            f"{path} has no kb matrix '{min(missing)}'; count with `kb count --workflow nac`, which writes mature, nascent and"
-            " ambiguous."
+            f"{path} has no kb matrix '{min(missing)}'; count with `kb count --workflow nac`, which writes mature,"
+            " nascent and ambiguous."
         )
     return Imported(
         layers={
@@ -226,7 +227,8 @@ def _three_valued_matrix(path: Path) -> dict[str, sparse.csr_matrix]:
     entries = np.loadtxt(text[1:], dtype=np.int64, ndmin=2)
     if entries.size and entries.shape[1] != 2 + len(names.LAYERS):
         raise UserMistake(
-            f"{path} has {entries.shape[1]} columns, STARsolo's Velocyto matrix has 5 (gene, cell, spliced, unspliced, ambiguous)."
+            f"{path} has {entries.shape[1]} columns, STARsolo's Velocyto matrix has 5 (gene, cell, spliced,"
+            " unspliced, ambiguous)."
         )
     entries = entries.reshape(-1, 2 + len(names.LAYERS))
     place = (entries[:, 0] - 1, entries[:, 1] - 1)
@@ -263,8 +265,8 @@ def _need_layers(path: Path, present: Sequence[str], found: Sequence[str]) -> No
     for layer in (names.SPLICED, names.UNSPLICED):
         if layer not in present:
             raise UserMistake(
-                f"{path} has no layer '{layer}' (found: {', '.join(sorted(found)) or 'none'}); velocity needs spliced and"
-                " unspliced."
+                f"{path} has no layer '{layer}' (found: {', '.join(sorted(found)) or 'none'}); velocity needs"
+                " spliced and unspliced."
             )
 
 

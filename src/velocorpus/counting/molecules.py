@@ -5,6 +5,7 @@ unspliced read spans. The second takes the reads of each molecule (cell and UMI,
 transcripts that each read agrees with, keeps those that all of them agree with, and looks the decision up.
 """
 
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -69,7 +70,7 @@ def count_molecules(reads: Alignments, features: Features, decisions: np.ndarray
 
     parts = np.linspace(0, first.size, max(1, threads) + 1).astype(int).tolist()
     with ThreadPoolExecutor(max(1, threads)) as pool:
-        list(pool.map(decide, zip(parts[:-1], parts[1:], strict=True)))
+        list(pool.map(decide, itertools.pairwise(parts)))
     return Molecules(cell[first], gene, outcome, np.diff(edge), read_outcome, validated)
 
 

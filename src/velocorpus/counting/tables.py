@@ -32,7 +32,7 @@ def read_gene_table(path: Path | str) -> GeneTable:
         rows = [line.rstrip("\r\n").split("\t") for line in lines if line.strip()]
     if not rows or len(rows[0]) < 2:
         raise UserMistake(
-            f"{path} is not a gene table; allowed: a 10x features.tsv(.gz), or tab-separated columns gene_id and symbol."
+            f"{path} is not a gene table; allowed: a 10x features.tsv(.gz), or a TSV with columns gene_id and symbol."
         )
     id_at, symbol_at = 0, 1
     if names.GENE_ID in rows[0]:

@@ -6,8 +6,10 @@ written; what a counter makes of them (velocyto drops `chr`) is the counter's bu
 
 import hashlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -146,7 +148,7 @@ def _pack(
     warnings = []
     if several:
         warnings.append(
-            f"{len(several)} genes are on several chromosomes or strands and share one column (first: {ids[several[0]]})"
+            f"{len(several)} genes are on several chromosomes or strands and share a column (first: {ids[several[0]]})"
         )
     if mixed:
         warnings.append(f"{mixed} transcripts have exons of two genes and are given to the first exon's gene")
@@ -178,9 +180,9 @@ def _counted_numbers(offset: np.ndarray, strand: np.ndarray) -> np.ndarray:
     return numbers
 
 
-def _lines(handle: object, path: Path | str) -> object:
+def _lines(handle: IO[str], path: Path | str) -> Iterator[str]:
     try:
-        yield from handle  # type: ignore[misc,attr-defined]
+        yield from handle
     except (OSError, EOFError, UnicodeDecodeError) as error:
         raise UserMistake(f"{path} cannot be read as text to its end ({error}); copy it again.") from None
 

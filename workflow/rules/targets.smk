@@ -5,6 +5,8 @@ OUTPUTS:
     results/scvelo/{teacher}/{study}.h5ad        scVelo's own velocities of a test study, to compare with
 """
 
+TAUGHT_STUDIES = [study for study in TABLES.studies if study not in PROJECT.test_studies]
+
 
 def study_counts(wildcards):
     return outcomes_of(TABLES.samples_of(wildcards.study))

@@ -45,8 +45,9 @@ def write_truth(
     frame.insert(0, names.BARCODE, np.asarray(barcodes, dtype=object))
     frame.insert(1, names.SAMPLE, sample)
     frame.insert(2, names.STUDY, study)
-    for column in obs.columns if obs is not None else ():
-        frame[column] = obs[column].to_numpy()
+    if obs is not None:
+        for column in obs.columns:
+            frame[column] = obs[column].to_numpy()
     adata = ad.AnnData(obs=frame, var=genes)
     dense = (cells.spliced, cells.unspliced, cells.velocity, cells.velocity_unspliced)
     for name, values in zip(DENSE_LAYERS, dense, strict=True):

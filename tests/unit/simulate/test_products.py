@@ -1,5 +1,6 @@
 """A sample's files: what they hold, and that equal seeds give equal bytes."""
 
+import dataclasses
 from pathlib import Path
 
 import anndata as ad
@@ -9,8 +10,9 @@ import pytest
 from velocorpus import names
 from velocorpus.counting.counts_file import read_counts
 from velocorpus.errors import UserMistake
-from velocorpus.simulate.presets import preset
-from velocorpus.simulate.products import simulate_sample, write_sample
+from velocorpus.simulate.kinetics import KineticsParameters
+from velocorpus.simulate.presets import Preset, SamplePlan, preset
+from velocorpus.simulate.products import simulate_sample, write_reference, write_sample
 from velocorpus.simulate.truth import read_truth, write_truth
 
 TINY = preset("tiny")
@@ -65,8 +67,6 @@ def test_the_loom_opens_as_velocytos_do(written: Path) -> None:
 
 
 def test_another_seed_gives_other_cells() -> None:
-    import dataclasses
-
     plan = TINY.sample("sim_01_d1")
     one, two = simulate_sample(TINY, plan), simulate_sample(dataclasses.replace(TINY, seed=2), plan)
     assert one.barcodes != two.barcodes
@@ -95,3 +95,38 @@ def test_write_truth_takes_the_molecules_that_were_read(tmp_path: Path) -> None:
         layers=layers,
     )
     assert read_truth(tmp_path / "truth.h5ad").layers["spliced"].sum() == 0
+
+
+def small_reads(product: str) -> tuple[Preset, SamplePlan]:
+    few = dataclasses.replace(
+        TINY, n_genes=30, n_empty=5, whitelist_size=60, kinetics=KineticsParameters(molecules=(200.0, 300.0))
+    )
+    return few, dataclasses.replace(TINY.sample("sim_a_d1"), n_cells=12, product=product)
+
+
+@pytest.mark.parametrize("product", ["fastq", "bam"])
+def test_reads_of_the_same_seed_are_the_same_bytes(product: str, tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        write_sample(*small_reads(product), tmp_path / folder)
+    files = sorted(p.relative_to(tmp_path / "one") for p in (tmp_path / "one").rglob("*") if p.is_file())
+    assert {"truth.h5ad", product} <= {path.parts[0] for path in files}
+    for file in files:
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes(), file
+
+
+def test_the_truth_of_reads_is_of_the_drawn_cells_and_close_to_the_drawn_molecules(tmp_path: Path) -> None:
+    few, plan = small_reads("bam")
+    write_sample(few, plan, tmp_path)
+    truth, drawn = read_truth(tmp_path / "truth.h5ad"), simulate_sample(few, plan)
+    assert list(truth.obs["barcode"]) == drawn.barcodes
+    read = sum(truth.layers[layer].sum() for layer in names.LAYERS)
+    assert read == pytest.approx(sum(m.sum() for m in drawn.molecules.layers.values()), rel=0.1)
+    assert (truth.obs["n_reads"] > 0).all()
+
+
+def test_a_reference_made_twice_is_the_same_bytes(tmp_path: Path) -> None:
+    few, _ = small_reads("bam")
+    for folder in ("one", "two"):
+        write_reference(few, tmp_path / folder)
+    for file in ("whitelist.txt", *(f"reference/{f}" for f in ("genome.fa.gz", "genes.gtf.gz", "gene_table.tsv"))):
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes(), file

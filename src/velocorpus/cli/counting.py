@@ -6,12 +6,14 @@ from typing import Annotated, Any
 
 import typer
 
+from velocorpus.cli.outcome import OutcomeOption, records_outcome
 from velocorpus.errors import UserMistake
 
 app = typer.Typer()
 
 
 @app.command("count")
+@records_outcome
 def count(
     bam: Annotated[Path, typer.Option(help="BAM with corrected cell and UMI tags (Cell Ranger, STARsolo, Optimus).")],
     gtf: Annotated[Path, typer.Option(help="Annotation of the genome that the BAM is aligned to, plain or gzip.")],
@@ -26,6 +28,7 @@ def count(
     umi_tag: Annotated[str, typer.Option(help="BAM tag of the UMI.")] = "UB",
     qc: Annotated[Path | None, typer.Option(help="Write what became of every read and molecule, as JSON.")] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads; the counts do not depend on them.")] = 1,
+    outcome: OutcomeOption = None,
 ) -> None:
     """Count spliced, unspliced and ambiguous molecules of a BAM, as velocyto 0.17.17 does."""
     from velocorpus import __version__
@@ -105,6 +108,7 @@ def _count_by_velocyto(
 
 
 @app.command("import")
+@records_outcome
 def import_(
     path: Annotated[Path, typer.Argument(help="A loom, an h5ad with layers, a STARsolo, kb or mtx folder.")],
     out: Annotated[Path, typer.Option(help="The counts.h5ad to write.")],
@@ -115,6 +119,7 @@ def import_(
     cell_type: Annotated[str | None, typer.Option(help="Column of the cells' types, kept as cell_type.")] = None,
     reference: Annotated[str, typer.Option(help="Name of the reference, kept in the file.")] = "",
     chemistry: Annotated[str, typer.Option(help="Chemistry of the library, kept in the file.")] = "",
+    outcome: OutcomeOption = None,
 ) -> None:
     """Bring in counts that another tool has made."""
     from velocorpus.cells.calling import call_cells as knee

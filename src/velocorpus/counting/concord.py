@@ -28,8 +28,8 @@ COLUMNS = (
 )  # fmt: skip
 NOTE = (
     "error: sum of |counted - true| over the true total, on shared cells and genes. pearson_cells: median over cells of"
-    " the correlation over genes; pearson_genes: median over genes of the correlation over cells. Layer `all` is the sum"
-    " of the three. A dash: the quantifier has no such layer, or nothing varies."
+    " the correlation over genes; pearson_genes: median over genes of the correlation over cells. Layer `all` is the"
+    " sum of the three. A dash: the quantifier has no such layer, or nothing varies."
 )
 
 
@@ -81,8 +81,7 @@ def _compare(
             f"'{name}' and '{against}' share no {what} (like {counted.obs_names[0]} and {true.obs_names[0]},"
             f" {counted.var_names[0]} and {true.var_names[0]}); give both the same sample name and the same gene ids."
         )
-    n_missing, n_extra = true.n_obs - len(cells), counted.n_obs - len(cells)
-    n_genes_missing = true.n_vars - len(genes)
+    lacking = (true.n_obs - len(cells), counted.n_obs - len(cells), true.n_vars - len(genes))
     a, b = counted[cells, genes], true[cells, genes]
     kind = np.array([classes.get(gene, "not in table") for gene in genes], dtype=object)
     groups = [(ALL_GENES, np.ones(len(genes), dtype=bool))]
@@ -92,29 +91,22 @@ def _compare(
     for layer in (*names.LAYERS, ALL_LAYERS):
         x, y = _matrix(a, layer), _matrix(b, layer)
         for label, chosen in groups:
-            there = x is not None and y is not None
-            left = x[:, chosen] if x is not None else None
-            right = y[:, chosen] if y is not None else None
-            true_total = int(right.sum()) if right is not None else None
+            left = None if x is None else x[:, chosen]
+            right = None if y is None else y[:, chosen]
             rows.append(
-                (
-                    name,
-                    against,
-                    layer,
-                    label,
-                    int(chosen.sum()),
-                    len(cells),
-                    int(left.sum()) if left is not None else None,
-                    true_total,
-                    float(abs(left - right).sum() / true_total) if there and true_total else None,
-                    _median_pearson(left, right) if there else None,
-                    _median_pearson(left.T, right.T) if there else None,  # type: ignore[union-attr]
-                    n_missing,
-                    n_extra,
-                    n_genes_missing,
-                )
+                (name, against, layer, label, int(chosen.sum()), len(cells), *_agreement(left, right), *lacking)
             )
     return rows
+
+
+def _agreement(counted: sparse.csr_matrix | None, true: sparse.csr_matrix | None) -> tuple[Value, ...]:
+    """Total, true total, error and both correlations; `None` for what a side without the layer leaves open."""
+    total = None if counted is None else int(counted.sum())
+    true_total = None if true is None else int(true.sum())
+    if counted is None or true is None:
+        return total, true_total, None, None, None
+    error = float(abs(counted - true).sum() / true_total) if true_total else None
+    return total, true_total, error, _median_pearson(counted, true), _median_pearson(counted.T, true.T)
 
 
 def _matrix(adata: ad.AnnData, layer: str) -> sparse.csr_matrix | None:

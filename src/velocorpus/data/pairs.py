@@ -7,7 +7,7 @@ Shape suffix legend: B = pairs, Q = asked genes, R = genes of the next cell that
 of the encoder's memory, F = features, S = statistics; a last 2 is spliced and unspliced.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -16,10 +16,9 @@ import pyarrow as pa
 import torch
 
 from velocorpus import names
-from velocorpus.corpus.reader import Cells, Corpus
+from velocorpus.corpus.reader import Cells
 from velocorpus.data.context import CELL_FEATURES, STATISTICS, StudyContext, study_context
 from velocorpus.data.transitions import CELL, NEXT, STEP
-from velocorpus.errors import UserMistake
 
 N_FEATURES = len(CELL_FEATURES) + len(STATISTICS)
 _SIGNAL = STATISTICS.index("signal_spliced")
@@ -127,34 +126,16 @@ class PairStream:
         self.step = state["step"]
 
 
-def study_pairs(
-    corpus: Corpus, transitions: pa.Table, split: str, encode: Callable[[Cells], torch.Tensor]
-) -> list[StudyPairs]:
-    """The pairs of every study of a split, in the order of their names; pairs of cells that the filter removed go.
-
-    `encode` gives the memory (N, M, E) of a study's cells. Refuses when no pair is left.
-    """
-    found = []
-    for study in sorted(set(transitions[names.STUDY].to_pylist())):
-        if study not in set(corpus.samples[names.STUDY].to_pylist()):
-            continue
-        cells = corpus.read(split=split, studies=[study])
-        row_of = {cell: row for row, cell in enumerate(cells.obs[CELL].to_pylist())}
-        table = transitions.filter(pa.compute.equal(transitions[names.STUDY], study))
-        here = np.array([row_of.get(cell, -1) for cell in table[CELL].to_pylist()])
-        there = np.array([row_of.get(cell, -1) for cell in table[NEXT].to_pylist()])
-        both = (here >= 0) & (there >= 0)
-        if not both.any():
-            continue
-        context = study_context(cells.layers[names.SPLICED], cells.layers[names.UNSPLICED])
-        step = table[STEP].to_numpy()[both]
-        found.append(StudyPairs(context, encode(cells), here[both], there[both], step))
-    if not found:
-        raise UserMistake(
-            f"No pair of the transitions has both cells in the {split} split of {corpus.path}; "
-            "give transitions of its studies."
-        )
-    return found
+def study_pairs(cells: Cells, transitions: pa.Table, memory_NME: torch.Tensor) -> StudyPairs | None:
+    """The pairs that lie in some cells of one study; None where there is none (the filter removes cells)."""
+    row_of = {cell: row for row, cell in enumerate(cells.obs[CELL].to_pylist())}
+    here = np.array([row_of.get(cell, -1) for cell in transitions[CELL].to_pylist()], dtype=np.int64)
+    there = np.array([row_of.get(cell, -1) for cell in transitions[NEXT].to_pylist()], dtype=np.int64)
+    both = (here >= 0) & (there >= 0)
+    if not both.any():
+        return None
+    context = study_context(cells.layers[names.SPLICED], cells.layers[names.UNSPLICED])
+    return StudyPairs(context, memory_NME, here[both], there[both], transitions[STEP].to_numpy()[both])
 
 
 def features_of(context: StudyContext, cell_BQF: np.ndarray, genes_Q: np.ndarray) -> np.ndarray:

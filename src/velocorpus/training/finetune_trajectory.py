@@ -3,22 +3,23 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 
-from velocorpus import __version__
+from velocorpus import __version__, names
 from velocorpus.config import FinetuneConfig
-from velocorpus.corpus.reader import Cells, Corpus
+from velocorpus.corpus.reader import Corpus
 from velocorpus.data.pairs import N_FEATURES, PairBatch, PairStream, StudyPairs, study_pairs
-from velocorpus.data.tokens import batch_of
 from velocorpus.data.transitions import read_transitions
+from velocorpus.errors import UserMistake
 from velocorpus.files import sha256
 from velocorpus.model.pretrained import Pretrained, load_pretrained, save_pretrained
-from velocorpus.model.queries import memory_of
 from velocorpus.model.trajectory import Decided, TrajectoryDecoder, trajectory_loss
 from velocorpus.model.zorro import Zorro
-from velocorpus.training.checkpoint import finish, open_work
+from velocorpus.training.checkpoint import finish, open_work, say
 from velocorpus.training.loop import Schedule, train
+from velocorpus.training.studies import encode, split_studies
 
 KIND = "trajectory"
 # The likelihood of counts teaches the scatter alone; it is large, and must not drown the mean.
@@ -52,22 +53,23 @@ def finetune_trajectory(
     if folder is None:
         return
     encoder = pretrained.encoder()
-    pairs = read_transitions(transitions)
-
-    def encode(cells: Cells) -> torch.Tensor:
-        return encode_cells(encoder, cells)
-
+    table = read_transitions(transitions)
     torch.manual_seed(config.seed)
     decoder = TrajectoryDecoder(encoder.n_genes, encoder.config.d_model, N_FEATURES)
-    held_out = _fixed_batches(study_pairs(data, pairs, "validation", encode), config)
-    stream = PairStream(study_pairs(data, pairs, "train", encode), batch_pairs=config.batch_cells, seed=config.seed)
+    held_out = _fixed_batches(_studies(data, "validation", table, encoder), config)
+    taught = _studies(data, "train", table, encoder)
+    if not taught:
+        raise UserMistake(
+            f"No pair of the transitions has both cells in the training split of {corpus}; give transitions of its studies."
+        )
+    stream = PairStream(taught, batch_pairs=config.batch_cells, seed=config.seed)
     metrics = train(
         decoder,
         stream,
         lambda batch, _: _losses(decoder, batch),
         Schedule.of(config),
         folder,
-        validate=lambda: _validate(decoder, held_out),
+        validate=(lambda: _validate(decoder, held_out)) if held_out else None,
         name="finetune trajectory",
     )
     save_pretrained(
@@ -88,23 +90,17 @@ def load_trajectory(pretrained: Pretrained) -> tuple[Zorro, TrajectoryDecoder]:
     return encoder, decoder.eval()
 
 
-@torch.no_grad()
-def encode_cells(encoder: Zorro, cells: Cells, *, chunk: int = 256) -> torch.Tensor:
-    """The memory (N, M, E) that decoders read, of all cells."""
-    config = encoder.config
-    n_cells = len(next(iter(cells.layers.values())).indptr) - 1
-    parts = [
-        batch_of(
-            cells,
-            np.arange(start, min(start + chunk, n_cells)),
-            config.modalities,
-            max_genes=config.max_genes,
-            truncation="top",
-            rng=np.random.default_rng(0),
-        )
-        for start in range(0, n_cells, chunk)
-    ]
-    return torch.cat([memory_of(encoder(part), config.modalities) for part in parts])
+def _studies(corpus: Corpus, split: str, transitions: pa.Table, encoder: Zorro) -> list[StudyPairs]:
+    """The pairs of each study of a split, in the order of their names."""
+    found = []
+    for study, cells in split_studies(corpus, split).items():
+        table = transitions.filter(pc.equal(transitions[names.STUDY], study))
+        pairs = study_pairs(cells, table, encode(encoder, cells)) if len(table) else None
+        if pairs is None:
+            say(f"finetune trajectory: study {study} ({split}) is not used: it has no transitions")
+        else:
+            found.append(pairs)
+    return found
 
 
 def _losses(decoder: TrajectoryDecoder, batch: PairBatch) -> dict[str, torch.Tensor]:
@@ -125,6 +121,8 @@ def _losses(decoder: TrajectoryDecoder, batch: PairBatch) -> dict[str, torch.Ten
 
 
 def _fixed_batches(studies: Sequence[StudyPairs], config: FinetuneConfig) -> list[PairBatch]:
+    if not studies:
+        return []
     stream = iter(PairStream(studies, batch_pairs=config.batch_cells, seed=config.seed + 1))
     return [next(stream) for _ in range(_VALIDATION_BATCHES)]
 

@@ -63,7 +63,7 @@ def scvelo_velocities(
         raise UserMistake(f"There is no teacher '{kind}'; there are {TRUTH}, {', '.join(SCVELO_MODES)}.")
     velocity = np.full(study.shape, np.nan, np.float32)
     confidence = np.zeros(study.n_vars, np.float32)
-    fitted = _fit(study, SCVELO_MODES[kind], n_top_genes, n_neighbours, n_pcs, threads)
+    fitted = fit_scvelo(study, SCVELO_MODES[kind], n_top_genes, n_neighbours, n_pcs, threads)
     if fitted is not None:
         at = study.var_names.get_indexer(fitted.var_names)
         velocity[:, at] = np.asarray(fitted.layers["velocity"], np.float32)
@@ -114,9 +114,10 @@ def read_targets(path: Path | str) -> StudyTargets:
     )
 
 
-def _fit(
+def fit_scvelo(
     study: ad.AnnData, mode: str, n_top_genes: int | None, n_neighbours: int, n_pcs: int, threads: int
 ) -> ad.AnnData | None:
+    """The study after scVelo's recipe, on the genes that it fits (layers `velocity`, `Ms`, `Mu`); None if too small."""
     import scanpy as sc
 
     adata = ad.AnnData(
@@ -138,7 +139,7 @@ def _fit(
             file=sys.stderr,
         )
         return None
-    with _scvelo() as scv:
+    with quiet_scvelo() as scv:
         scv.pp.filter_and_normalize(adata, min_shared_counts=MIN_SHARED_COUNTS)
         sc.pp.log1p(adata)
         if n_top_genes is not None and n_top_genes < adata.n_vars:
@@ -153,7 +154,7 @@ def _fit(
 
 
 @contextmanager
-def _scvelo() -> Iterator[Any]:
+def quiet_scvelo() -> Iterator[Any]:
     """scVelo, quiet: what it warns of are its own calls of deprecated functions of anndata, pandas and scanpy."""
     with warnings.catch_warnings():
         for category in (DeprecationWarning, FutureWarning, PendingDeprecationWarning):

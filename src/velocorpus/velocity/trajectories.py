@@ -13,18 +13,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 import torch
 
-from velocorpus import names
 from velocorpus.corpus.reader import CSR, Cells
 from velocorpus.data.context import StudyContext
-from velocorpus.data.tokens import batch_of
+from velocorpus.data.pairs import features_of
 from velocorpus.model.likelihood import negative_binomial_nll
-from velocorpus.model.queries import memory_of
 from velocorpus.model.trajectory import Decided, TrajectoryDecoder, next_mean
 from velocorpus.model.zorro import Zorro
+from velocorpus.training.studies import LAYERS, encode
 
-LAYERS = (names.SPLICED, names.UNSPLICED)
 # Decided genes that the undecided ones read; more cost time and add little.
 MAX_TOLD = 256
 
@@ -69,19 +68,10 @@ def roll_out(
         yield States(counts_BG2, log_likelihood_B)
 
 
-def encode(encoder: Zorro, counts_BG2: np.ndarray) -> torch.Tensor:
-    """The memory (B, M, E) that decoders read, of cells given as dense raw counts."""
-    layers = {name: _csr(counts_BG2[:, :, i]) for i, name in enumerate(LAYERS)}
-    config = encoder.config
-    batch = batch_of(
-        Cells(obs=None, layers=layers),
-        np.arange(len(counts_BG2)),
-        config.modalities,
-        max_genes=config.max_genes,
-        truncation="top",
-        rng=np.random.default_rng(0),
-    )
-    return memory_of(encoder(batch), config.modalities)
+def cells_from(counts_BG2: np.ndarray) -> Cells:
+    """Dense raw counts as cells that the encoder takes."""
+    obs = pa.table({"cell_id": [str(i) for i in range(len(counts_BG2))]})
+    return Cells(obs, {name: _csr(counts_BG2[:, :, i]) for i, name in enumerate(LAYERS)})
 
 
 def _advance(
@@ -99,10 +89,11 @@ def _advance(
     own_BG2 = (counts_BG2 * size_B[:, None, None]).astype(np.float32)
     around_BK = context.around(own_BG2.sum(2))
     genes_Q = np.flatnonzero(context.usable_G)
-    features = _features(context, around_BK, own_BG2, genes_Q)
+    cell_BQF = context.features_around(around_BK, (own_BG2[..., 0], own_BG2[..., 1]), genes_Q)
+    features = torch.from_numpy(features_of(context, cell_BQF, genes_Q))
     smoothed_BG2 = np.stack(context.moments_around(around_BK), -1)
     smoothed, deviation = torch.from_numpy(smoothed_BG2[:, genes_Q]), torch.from_numpy(context.deviation_G2[genes_Q])
-    memory = encode(encoder, counts_BG2)
+    memory = encode(encoder, cells_from(counts_BG2))
     steps_B = torch.full((len(counts_BG2),), step)
     exposure = torch.from_numpy(exposure_B.astype(np.float32))[:, None, None]
 
@@ -133,14 +124,6 @@ def _schedule(order: np.ndarray, rounds: int) -> Iterator[tuple[np.ndarray, np.n
     for start, end in itertools.pairwise(edges):
         if end > start:
             yield order[start:end], order[:start]
-
-
-def _features(context: StudyContext, around_BK: np.ndarray, own_BG2: np.ndarray, genes_Q: np.ndarray) -> torch.Tensor:
-    cell_BQF = context.features_around(around_BK, (own_BG2[..., 0], own_BG2[..., 1]), genes_Q)
-    statistics_QF = np.broadcast_to(
-        context.statistics(genes_Q), (len(cell_BQF), len(genes_Q), context.statistics_GF.shape[1])
-    )
-    return torch.from_numpy(np.concatenate([cell_BQF, statistics_QF], -1))
 
 
 def _negative_binomial(mean: np.ndarray, dispersion: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -3,8 +3,7 @@
 Pairs never cross studies. The table that they make is `data.transitions.SCHEMA`.
 """
 
-from typing import Any
-
+import anndata as ad
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -12,6 +11,7 @@ import pyarrow as pa
 from velocorpus import names
 from velocorpus.data.transitions import SCHEMA, STEPS
 from velocorpus.errors import UserMistake
+from velocorpus.velocity.targets import quiet_scvelo
 
 # A next cell may be this far from the wanted time, as a share of the span.
 TOLERANCE = 0.02
@@ -44,19 +44,17 @@ def transitions_from_truth(obs: pd.DataFrame, *, topology: str, pairs_per_cell: 
     return _table(obs.index.to_numpy(str), cells.astype(int), nexts.astype(int), steps, str(obs[names.STUDY].iloc[0]))
 
 
-def transitions_from_velocity(adata: Any, *, study: str, pairs_per_cell: int, seed: int) -> pa.Table:
+def transitions_from_velocity(adata: ad.AnnData, *, study: str, pairs_per_cell: int, seed: int) -> pa.Table:
     """Pairs by random walks over scVelo's transition matrix; `step` is the difference of its velocity pseudotime.
 
-    `adata` has `velocity` and neighbours; `scvelo.tl.velocity_graph` and `velocity_pseudotime` are computed here. A
-    walk that does not gain time by at least `STEPS[0]` is dropped, one that gains more than `STEPS[1]` is cut there.
+    `adata` comes from `targets.fit_scvelo`. A walk ends where it has gained `STEPS[0]` of time; one that never does
+    gives no pair, and a gain beyond `STEPS[1]` counts as that.
     """
-    import scvelo
-
-    if "velocity_graph" not in adata.uns:
-        scvelo.tl.velocity_graph(adata, show_progress_bar=False, n_jobs=1)
-    scvelo.tl.velocity_pseudotime(adata)
+    with quiet_scvelo() as scv:
+        scv.tl.velocity_graph(adata, show_progress_bar=False, n_jobs=1)
+        scv.tl.velocity_pseudotime(adata)
+        matrix = scv.utils.get_transition_matrix(adata, self_transitions=False).tocsr()
     time_N = adata.obs["velocity_pseudotime"].to_numpy(float)
-    matrix = scvelo.utils.get_transition_matrix(adata, self_transitions=False).tocsr()
     rng = np.random.default_rng(seed)
     pairs = []
     for cell in np.repeat(np.arange(adata.n_obs), pairs_per_cell):

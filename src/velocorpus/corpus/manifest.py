@@ -20,9 +20,9 @@ from velocorpus.corpus import content, schema
 from velocorpus.corpus.plan import Splits, describe
 from velocorpus.corpus.reader import Corpus
 from velocorpus.corpus.totals import Totals, add_totals
-from velocorpus.corpus.vocabulary import Vocabulary, write_table
+from velocorpus.corpus.vocabulary import Vocabulary, read_table, write_table
 from velocorpus.errors import UserMistake
-from velocorpus.files import existing, replacing, sha256, write_json
+from velocorpus.files import existing, read_json, replacing, sha256, write_json
 
 
 def write_manifest(
@@ -71,11 +71,9 @@ def write_manifest(
             f"The shards hold {rows} cells and the totals {cells}; some group of shards or some "
             "totals file is missing or old."
         )
-    version = before.manifest["version"] + 1 if before else 1
     missing = {**(before.manifest["missing"] if before else {}), **{t.sample: t.reason for t in totals if t.refused}}
     manifest: dict[str, Any] = {
         "schema_version": schema.SCHEMA_VERSION,
-        "version": version,
         "made_by": f"velocorpus {__version__}, pyarrow {pa.__version__}",
         "shards": entries,
         "cells": cells,
@@ -86,12 +84,13 @@ def write_manifest(
         "splits": {k: sorted(v) for k, v in asdict(splits).items()},
         "missing": {s: why for s, why in sorted(missing.items()) if s not in set(table[names.SAMPLE].to_pylist())},
         "counts": dict(zip(table[names.SAMPLE].to_pylist(), table["counts_digest"].to_pylist(), strict=True)),
-        "follows": before.digest if before else None,
     }
-    manifest["files"] = {
-        "genes": _versioned(folder, vocabulary.to_table(), version, schema.GENES_FILE),
-        "samples": _versioned(folder, table, version, schema.SAMPLES_FILE),
-    }
+    tables = {"genes": vocabulary.to_table(), "samples": table}
+    version, follows = (
+        (before.manifest["version"] + 1, before.digest) if before else _succession(folder, manifest, tables)
+    )
+    manifest |= {"version": version, "follows": follows}
+    manifest["files"] = {name: _versioned(folder, one, version, f"{name}.feather") for name, one in tables.items()}
     write_json(folder / schema.VERSIONS_FOLDER / f"{version}.json", manifest)
     for name in (schema.GENES_FILE, schema.SAMPLES_FILE):
         with replacing(folder / name) as aside:
@@ -136,6 +135,26 @@ def _sample_row(one: Totals, samples: Mapping[str, Mapping[str, str]], splits: S
         "source": json.dumps(one.source, sort_keys=True),
     }
     return pa.Table.from_pylist([row], schema=schema.SAMPLES_SCHEMA)
+
+
+def _succession(folder: Path, manifest: dict[str, Any], tables: dict[str, pa.Table]) -> tuple[int, str | None]:
+    """The version of a manifest written over finished shards, and the digest of the one that it follows.
+
+    What the newest version in the folder says already is that version again: a job that is run anew changes nothing.
+    """
+    versions = sorted(int(path.stem) for path in (folder / schema.VERSIONS_FOLDER).glob("*.json"))
+    if not versions:
+        return 1, None
+    newest = folder / schema.VERSIONS_FOLDER / f"{versions[-1]}.json"
+    was = read_json(newest)
+    unchanged = {k: v for k, v in was.items() if k not in ("version", "follows", "files")} == json.loads(
+        json.dumps(manifest)
+    ) and all(
+        (folder / was["files"][name]["path"]).exists()
+        and read_table(folder / was["files"][name]["path"], "table").equals(one, check_metadata=False)
+        for name, one in tables.items()
+    )
+    return (was["version"], was["follows"]) if unchanged else (was["version"] + 1, sha256(newest))
 
 
 def _one(totals: Sequence[Totals], before: Corpus | None) -> int:

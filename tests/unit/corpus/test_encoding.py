@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from velocorpus.corpus.encoding import (
+    EncodedLayer,
+    Rows,
+    decode_counts,
+    decode_layer,
+    decode_tokens,
+    encode_layer,
+    join_rows,
+    take_rows,
+)
+
+N_GENES = 70_000
+# Gaps and counts around every boundary of the code and of narrower integer types.
+EDGES = st.sampled_from([1, 2, 254, 255, 256, 509, 510, 511, 65_535, 65_536])
+CELL = st.dictionaries(
+    st.integers(0, N_GENES - 1) | EDGES, st.integers(1, 2**31 - 1).map(lambda n: n % 300_000 + 1) | EDGES, max_size=30
+)
+
+
+def encode(cells):
+    indptr = np.cumsum([0, *map(len, cells)])
+    tokens = np.array([token for cell in cells for token in sorted(cell)], np.int64)
+    counts = np.array([cell[token] for cell in cells for token in sorted(cell)], np.int64)
+    return encode_layer(indptr, tokens, counts), indptr, tokens, counts
+
+
+def decode(layer, n_cells, first=0, keep=None):
+    firsts = np.full(n_cells, first, np.int64)
+    keep = np.ones(N_GENES + first, bool) if keep is None else keep
+    return decode_layer(layer, np.arange(n_cells), firsts, keep)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(CELL, max_size=6), st.sampled_from([0, 1, 36_601, 65_536]))
+def test_what_is_decoded_equals_what_was_encoded(cells, first):
+    layer, indptr, tokens, counts = encode(cells)
+    decoded = decode(layer, len(cells), first)
+    assert np.array_equal(decoded[0], indptr)
+    assert np.array_equal(decoded[1], tokens + first)
+    assert np.array_equal(decoded[2], counts)
+
+
+@settings(max_examples=100, deadline=None)
+@given(CELL, st.sampled_from([0, 36_601]))
+def test_the_contracts_one_line_decodes_the_same(cell, first):
+    layer, _, tokens, counts = encode([cell])
+    assert np.array_equal(decode_tokens(layer.genes.bytes, first), tokens + first)
+    assert np.array_equal(decode_counts(layer.counts.bytes), counts)
+
+
+def test_bytes_are_those_of_the_contract():
+    layer, *_ = encode([{0: 1, 1: 255, 256: 254, 767: 600}])
+    assert layer.genes.bytes.tolist() == [1, 1, 255, 0, 255, 255, 1]
+    assert layer.counts.bytes.tolist() == [1, 255, 0, 254, 255, 255, 90]
+
+
+def test_genes_that_are_not_kept_are_left_out():
+    layer, *_ = encode([{0: 1, 5: 300, 9: 2}, {5: 1}])
+    keep = np.ones(10, bool)
+    keep[5] = False
+    indptr, tokens, counts = decode(layer, 2, keep=keep)
+    assert (indptr.tolist(), tokens.tolist(), counts.tolist()) == ([0, 2, 2], [0, 9], [1, 2])
+
+
+@pytest.mark.parametrize(
+    ("genes", "counts"),
+    [([1, 1], [1]), ([1], [1, 1]), ([1, 255], [1]), ([1], [255]), ([], [1]), ([200], [1])],
+    ids=["fewer counts", "more counts", "open gap", "open count", "no gene", "outside the vocabulary"],
+)
+def test_bytes_that_cannot_be_right_are_refused(genes, counts):
+    rows = [Rows(np.array(x, np.uint8), np.array([0, len(x)])) for x in (genes, counts)]
+    with pytest.raises(ValueError, match="does not decode"):
+        decode_layer(EncodedLayer(*rows), np.arange(1), np.zeros(1, np.int64), np.ones(100, bool))
+
+
+def test_rows_can_be_taken_and_joined():
+    rows = Rows(np.array([1, 2, 3], np.uint8), np.array([0, 1, 1, 3]))
+    taken = take_rows(rows, np.array([2, 0, 1]))
+    assert (taken.bytes.tolist(), taken.offsets.tolist()) == ([2, 3, 1], [0, 2, 3, 3])
+    joined = join_rows([rows, taken])
+    assert joined.offsets.tolist() == [0, 1, 1, 3, 5, 6, 6]
+    assert join_rows([]).offsets.tolist() == [0]

@@ -2,7 +2,7 @@
 
 OUTPUTS:
     results/models/{encoder,expression,velocity,trajectory}/{config.json, model.safetensors, genes.feather,
-        training.json, metrics.jsonl}
+        training.json, metrics.jsonl, run.json}
 A run works in `results/models/{name}.partial`, which Snakemake does not know, so it goes on from its last checkpoint
 after a kill.
 """
@@ -38,8 +38,8 @@ rule pretrain_encoder:
         model=PROJECT.training.model.model_dump(mode="json"),
         pretrain=PROJECT.training.pretrain.model_dump(mode="json"),
     shell:
-        "velocorpus pretrain --corpus results/corpus --config {input.training:q} --out results/models/encoder --threads {threads} "
-        "--resume 2> {log:q}"
+        "velocorpus pretrain --corpus results/corpus --config {input.training:q} --out results/models/encoder "
+        "--threads {threads} --resume 2> {log:q}"
 
 
 rule finetune_decoder:
@@ -56,7 +56,7 @@ rule finetune_decoder:
         "results/benchmarks/finetune_decoder/{decoder}.tsv"
     wildcard_constraints:
         decoder="expression|trajectory",
-    threads: 2
+    threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 720 * attempt,
@@ -82,7 +82,7 @@ rule finetune_velocity:
         "logs/finetune_velocity.log",
     benchmark:
         "results/benchmarks/finetune_velocity.tsv"
-    threads: 2
+    threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 720 * attempt,

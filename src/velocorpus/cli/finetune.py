@@ -73,6 +73,21 @@ def velocity(
     )
 
 
+@app.command("trajectory")
+def trajectory(
+    model: Model,
+    corpus: CorpusPath,
+    out: Out,
+    transitions: Annotated[list[Path], typer.Option(help="Table of pairs of a study. Repeatable.")],
+    config: Config = None,
+    resume: Resume = False,
+) -> None:
+    """Fine-tune the generative decoder on transitions of training studies."""
+    from velocorpus.training.finetune_trajectory import finetune_trajectory
+
+    finetune_trajectory(model, corpus, transitions, out, _training(config).finetune.trajectory, resume=resume)
+
+
 def _training(config: Path | None) -> "TrainingConfig":
     from velocorpus.config import TrainingConfig, load
 

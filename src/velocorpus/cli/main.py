@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "concord": ("counting", "Compare counts of one sample with each other or with the truth"),
     "corpus": ("corpus", "Build, grow, verify and export the corpus"),
     "targets": ("targets", "Teacher velocities of one study, by scVelo or from the simulated truth"),
+    "transitions": ("trajectory", "Pairs of cells, one a step of pseudotime after the other"),
     "pretrain": ("pretrain", "Pretrain the Zorro encoder on a corpus"),
     "finetune": ("finetune", "Fine-tune a decoder: expression, velocity or trajectory"),
     "embed": ("pretrain", "Embed the cells of an AnnData"),
@@ -45,9 +46,7 @@ class LazyGroup(typer.core.TyperGroup):
         """Import the module of one subcommand."""
         if cmd_name not in COMMANDS:
             return None
-        command = typer.main.get_command(
-            importlib.import_module(f"velocorpus.cli.{COMMANDS[cmd_name][0]}").app
-        )
+        command = typer.main.get_command(importlib.import_module(f"velocorpus.cli.{COMMANDS[cmd_name][0]}").app)
         # A module with several commands (say `count` and `import`) is a group: take the one asked for.
         command = getattr(command, "commands", {}).get(cmd_name, command)
         command.name = cmd_name

@@ -1,137 +1,149 @@
-"""Rollouts of the generative decoder: from a cell, step by step, to the states that come after it.
+"""Trajectories from the cells of an AnnData: generated states as a new AnnData, and their picture.
 
-A generated state is a cell like any other: raw counts, spliced and unspliced. Before each step it is encoded anew and
-given its place in the study (the real cells nearest to it), so that a rollout stays where the study has cells.
-
-Shape suffix legend: B = trajectories, G = gene tokens, Q = usable genes of the study, K = neighbours, M, E = tokens and
-dimension of the encoder's memory, F = features; a last 2 is spliced and unspliced.
+Every cell of the AnnData must be of one study: its cells are the context that the decoder reads. A generated state's
+`pseudotime` is the number of steps times their length, in shares of the study's time span, from its own start.
 """
 
-import itertools
-import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from pathlib import Path
 
+import anndata as ad
 import numpy as np
-import pyarrow as pa
-import torch
+import pandas as pd
+from scipy import sparse
 
-from velocorpus.corpus.reader import CSR, Cells
-from velocorpus.data.context import StudyContext
-from velocorpus.data.pairs import features_of
-from velocorpus.model.likelihood import negative_binomial_nll
-from velocorpus.model.trajectory import Decided, TrajectoryDecoder, next_mean
-from velocorpus.model.zorro import Zorro
-from velocorpus.training.studies import LAYERS, encode
+from velocorpus import names
+from velocorpus.data.context import StudyContext, study_context
+from velocorpus.errors import UserMistake
+from velocorpus.files import replacing
+from velocorpus.model.pretrained import Pretrained
+from velocorpus.training.finetune_trajectory import load_trajectory
+from velocorpus.training.studies import LAYERS, dense
+from velocorpus.velocity.rollout import roll_out
+from velocorpus.velocity.study import cells_in
 
-# Decided genes that the undecided ones read; more cost time and add little.
-MAX_TOLD = 256
-
-
-@dataclass(frozen=True)
-class States:
-    """One state of each trajectory: `counts_BG2` int32, and its log-likelihood per generated count (0 at the start)."""
-
-    counts_BG2: np.ndarray
-    log_likelihood_B: np.ndarray
+_CHUNK = 64
 
 
-@torch.no_grad()
-def roll_out(
-    encoder: Zorro,
-    decoder: TrajectoryDecoder,
-    context: StudyContext,
-    start_BG2: np.ndarray,
+def generate(
+    adata: ad.AnnData,
+    model: Pretrained,
     *,
-    n_steps: int,
-    step: float,
-    rounds: int = 4,
+    start: str | None = None,
+    trajectories: int = 50,
+    steps: int = 10,
+    step: float = 0.1,
     seed: int = 0,
-) -> Iterator[States]:
-    """Yield the start and then `n_steps` generated states of each trajectory.
+) -> ad.AnnData:
+    """Generate `trajectories` rollouts of `steps` steps from cells drawn among those that `start` ("COLUMN=VALUE") names.
 
-    `start_BG2`: raw counts in the tokens of the model's vocabulary. `step`: share of the study's time span that one
-    step takes, best within what the decoder was trained on (`velocity.transitions.STEPS`). `rounds`: in how many
-    rounds the genes are decided. The same seed gives the same trajectories.
+    The result has one row a state: layers `spliced` and `unspliced` (int32, the model's genes), `X` = spliced, and in
+    `obs` `trajectory`, `step`, `parent` (the row before; empty at the start), `start_cell`, `pseudotime`,
+    `log_likelihood` (mean per generated count) and `nearest_cell` (the study's cell that is most like it).
     """
     rng = np.random.default_rng(seed)
-    encoder.eval()
-    decoder.eval()
-    counts_BG2 = start_BG2.astype(np.int32)
-    # A trajectory keeps its first cell's depth: sequencing depth is no state of the cell.
-    exposure_B = counts_BG2.sum((1, 2)) / context.depth
-    yield States(counts_BG2, np.zeros(len(counts_BG2)))
-    for _ in range(n_steps):
-        counts_BG2, log_likelihood_B = _advance(
-            encoder, decoder, context, counts_BG2, exposure_B, step=step, rounds=rounds, rng=rng
+    rows = rng.choice(starts := start_rows(adata, start), trajectories, replace=trajectories > len(starts))
+    encoder, decoder = load_trajectory(model)
+    cells = cells_in(adata, model.genes, LAYERS)
+    context = study_context(*(cells.layers[layer] for layer in LAYERS))
+    counts, obs = [], []
+    every_gene = np.arange(len(model.genes))
+    for first in range(0, trajectories, _CHUNK):
+        part = rows[first : first + _CHUNK]
+        states = roll_out(
+            encoder, decoder, context, dense(cells, part, every_gene), n_steps=steps, step=step, seed=seed + first
         )
-        yield States(counts_BG2, log_likelihood_B)
+        for number, state in enumerate(states):
+            counts.append(state.counts_BG2)
+            obs.append(
+                pd.DataFrame(
+                    {
+                        "trajectory": np.arange(first, first + len(part)),
+                        "step": number,
+                        "start_cell": adata.obs_names[part].astype(str),
+                        names.PSEUDOTIME: number * step,
+                        "log_likelihood": state.log_likelihood_B,
+                        "nearest_cell": adata.obs_names[_nearest(context, state.counts_BG2)].astype(str),
+                    }
+                )
+            )
+    return _as_anndata(np.concatenate(counts), pd.concat(obs, ignore_index=True), model)
 
 
-def cells_from(counts_BG2: np.ndarray) -> Cells:
-    """Dense raw counts as cells that the encoder takes."""
-    obs = pa.table({"cell_id": [str(i) for i in range(len(counts_BG2))]})
-    return Cells(obs, {name: _csr(counts_BG2[:, :, i]) for i, name in enumerate(LAYERS)})
+def start_rows(adata: ad.AnnData, start: str | None) -> np.ndarray:
+    """Rows of the cells where "COLUMN=VALUE" holds, or all; refuses a column that is absent or a value that none has."""
+    if start is None:
+        return np.arange(adata.n_obs)
+    column, _, value = start.partition("=")
+    if column not in adata.obs:
+        raise UserMistake(f"--start {start}: obs has no column '{column}'; it has {', '.join(adata.obs) or 'none'}.")
+    rows = np.flatnonzero(adata.obs[column].astype(str) == value)
+    if not len(rows):
+        found = ", ".join(sorted(set(adata.obs[column].astype(str)))[:10])
+        raise UserMistake(f"--start {start}: no cell has that value; '{column}' has {found}.")
+    return rows
 
 
-def _advance(
-    encoder: Zorro,
-    decoder: TrajectoryDecoder,
-    context: StudyContext,
-    counts_BG2: np.ndarray,
-    exposure_B: np.ndarray,
-    *,
-    step: float,
-    rounds: int,
-    rng: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray]:
+def draw_trajectories(
+    adata: ad.AnnData, generated: ad.AnnData, path: Path | str, *, color: str | None = None, basis: str = "X_umap"
+) -> None:
+    """Draw the study's cells in its embedding and over them each trajectory, at the cells most like its states.
+
+    `basis` is a key of `adata.obsm`; without it, the first two principal components of log-normalised spliced counts.
+    """
+    import matplotlib.pyplot as plt
+
+    at = adata.obsm[basis][:, :2] if basis in adata.obsm else _principal_plane(adata)
+    figure, axes = plt.subplots(figsize=(6, 5), layout="constrained")
+    if color is None or color not in adata.obs:
+        axes.scatter(*at.T, s=6, color="0.75", linewidths=0)
+    elif pd.api.types.is_numeric_dtype(adata.obs[color]):
+        axes.scatter(*at.T, s=6, c=adata.obs[color], cmap="viridis", linewidths=0)
+    else:
+        for i, (name, group) in enumerate(adata.obs.groupby(color, observed=True)):
+            axes.scatter(
+                *at[adata.obs_names.get_indexer(group.index)].T, s=6, color=f"C{i % 10}", label=name, alpha=0.4
+            )
+        axes.legend(fontsize=7, markerscale=2, frameon=False)
+    place = at[adata.obs_names.get_indexer(generated.obs["nearest_cell"])]
+    for _, states in generated.obs.reset_index(drop=True).groupby("trajectory"):
+        line = _smoothed(place[states.sort_values("step").index])
+        axes.plot(*line.T, color="black", linewidth=0.6, alpha=0.6)
+        axes.annotate("", line[-1], line[-2], arrowprops={"arrowstyle": "->", "color": "black", "lw": 0.8})
+    axes.set(xticks=[], yticks=[], title=f"{generated.obs['trajectory'].nunique()} generated trajectories")
+    with replacing(path) as aside:
+        figure.savefig(aside, dpi=120)
+    plt.close(figure)
+
+
+def _nearest(context: StudyContext, counts_BG2: np.ndarray) -> np.ndarray:
     size_B = context.depth / np.maximum(counts_BG2.sum((1, 2)), 1)
-    own_BG2 = (counts_BG2 * size_B[:, None, None]).astype(np.float32)
-    around_BK = context.around(own_BG2.sum(2))
-    genes_Q = np.flatnonzero(context.usable_G)
-    cell_BQF = context.features_around(around_BK, (own_BG2[..., 0], own_BG2[..., 1]), genes_Q)
-    features = torch.from_numpy(features_of(context, cell_BQF, genes_Q))
-    smoothed_BG2 = np.stack(context.moments_around(around_BK), -1)
-    smoothed, deviation = torch.from_numpy(smoothed_BG2[:, genes_Q]), torch.from_numpy(context.deviation_G2[genes_Q])
-    memory = encode(encoder, cells_from(counts_BG2))
-    steps_B = torch.full((len(counts_BG2),), step)
-    exposure = torch.from_numpy(exposure_B.astype(np.float32))[:, None, None]
-
-    # Genes too rare for a direction keep the density of their surroundings.
-    out_BG2 = rng.poisson(smoothed_BG2 * exposure_B[:, None, None]).astype(np.int32)
-    out_BG2[:, genes_Q] = 0
-    log_likelihood_B = np.zeros(len(counts_BG2))
-    order = rng.permutation(len(genes_Q))
-    for ask, done in _schedule(order, rounds):
-        told = done[-MAX_TOLD:]
-        decided = None
-        if len(told):
-            values = torch.from_numpy(out_BG2[:, genes_Q[told]].astype(np.float32)) / exposure
-            z = (values - smoothed[:, told]) / deviation[told]
-            decided = Decided(torch.from_numpy(genes_Q[told]), features[:, told], values, z)
-        predicted = decoder(memory, torch.from_numpy(genes_Q[ask]), features[:, ask], steps_B, decided)
-        mean = next_mean(smoothed[:, ask], deviation[ask], predicted.change_BQ2) * exposure
-        drawn = _negative_binomial(mean.numpy(), predicted.log_dispersion_BQ2.exp().numpy(), rng)
-        out_BG2[:, genes_Q[ask]] = drawn
-        nll = negative_binomial_nll(torch.from_numpy(drawn).float(), mean, predicted.log_dispersion_BQ2)
-        log_likelihood_B -= nll.double().sum((1, 2)).numpy()
-    return out_BG2, log_likelihood_B / max(2 * len(genes_Q), 1)
+    return context.around((counts_BG2.sum(2) * size_B[:, None]).astype(np.float32))[:, 0]
 
 
-def _schedule(order: np.ndarray, rounds: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """(genes to decide, genes decided before) of each round, by the cosine schedule: few first, most at the end."""
-    edges = [round(len(order) * (1 - math.cos(math.pi / 2 * i / rounds))) for i in range(rounds + 1)]
-    for start, end in itertools.pairwise(edges):
-        if end > start:
-            yield order[start:end], order[:start]
+def _as_anndata(counts_NG2: np.ndarray, obs: pd.DataFrame, model: Pretrained) -> ad.AnnData:
+    order = np.lexsort((obs["step"], obs["trajectory"]))
+    obs, counts_NG2 = obs.iloc[order].reset_index(drop=True), counts_NG2[order]
+    obs.index = pd.Index([f"t{t}:{s}" for t, s in zip(obs["trajectory"], obs["step"], strict=True)], dtype=object)
+    obs["parent"] = [f"t{t}:{s - 1}" if s else "" for t, s in zip(obs["trajectory"], obs["step"], strict=True)]
+    genes = pd.DataFrame({names.SYMBOL: list(model.genes.symbols)}, index=pd.Index(model.genes.gene_ids, dtype=object))
+    adata = ad.AnnData(obs=obs, var=genes)
+    for i, layer in enumerate(LAYERS):
+        adata.layers[layer] = sparse.csr_matrix(counts_NG2[:, :, i].astype(np.int32))
+    adata.X = adata.layers[names.SPLICED].copy()
+    adata.uns[names.UNS] = {"kind": "trajectories", "corpus_digest": str(model.training.get("corpus_digest", ""))}
+    return adata
 
 
-def _negative_binomial(mean: np.ndarray, dispersion: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    mean, dispersion = mean.astype(float), dispersion.astype(float)
-    return rng.negative_binomial(dispersion, dispersion / (dispersion + mean)).astype(np.int32)
+def _principal_plane(adata: ad.AnnData) -> np.ndarray:
+    x = sparse.csr_matrix(adata.layers[names.SPLICED]).toarray().astype(np.float64)
+    x = np.log1p(1e4 * x / np.maximum(x.sum(1, keepdims=True), 1))
+    left, singular, _ = np.linalg.svd(x - x.mean(0), full_matrices=False)
+    return left[:, :2] * singular[:2]
 
 
-def _csr(counts_BG: np.ndarray) -> CSR:
-    rows, columns = np.nonzero(counts_BG)
-    indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(counts_BG)))])
-    return CSR(indptr.astype(np.int64), columns.astype(np.int32), counts_BG[rows, columns], counts_BG.shape[1])
+def _smoothed(line: np.ndarray) -> np.ndarray:
+    """A running mean of three points; the ends stay. The nearest cell jumps from step to step, the state does not."""
+    if len(line) < 3:
+        return line
+    inner = (line[:-2] + line[1:-1] + line[2:]) / 3
+    return np.concatenate([line[:1], inner, line[-1:]])

@@ -3,6 +3,9 @@
 Pairs never cross studies. The table that they make is `data.transitions.SCHEMA`.
 """
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import anndata as ad
 import numpy as np
 import pandas as pd
@@ -11,6 +14,7 @@ import pyarrow as pa
 from velocorpus import names
 from velocorpus.data.transitions import SCHEMA, STEPS
 from velocorpus.errors import UserMistake
+from velocorpus.simulate.truth import read_truth
 from velocorpus.velocity.targets import quiet_scvelo
 
 # A next cell may be this far from the wanted time, as a share of the span.
@@ -18,7 +22,16 @@ TOLERANCE = 0.02
 _WALK = 10
 
 
-def transitions_from_truth(obs: pd.DataFrame, *, topology: str, pairs_per_cell: int, seed: int) -> pa.Table:
+def read_true_clock(paths: Sequence[Path | str]) -> tuple[pd.DataFrame, str]:
+    """The cells (`pseudotime`, `branch`, `stationary`) of one simulated study's samples, and its topology."""
+    truths = [read_truth(path) for path in paths]
+    topologies = sorted({str(truth.uns[names.UNS]["topology"]) for truth in truths})
+    if len(topologies) > 1:
+        raise UserMistake(f"The truths are of several studies ({', '.join(topologies)}); give those of one study.")
+    return pd.concat([truth.obs for truth in truths]), topologies[0]
+
+
+def transitions_from_truth(obs: pd.DataFrame, *, topology: str, study: str, pairs_per_cell: int, seed: int) -> pa.Table:
     """Pairs by the simulator's clock.
 
     `obs` (of truth.h5ad, one study, any number of samples) has `pseudotime`, `branch`, `stationary`. From a trunk a
@@ -41,7 +54,7 @@ def transitions_from_truth(obs: pd.DataFrame, *, topology: str, pairs_per_cell: 
         if len(may):
             pairs.append((cell, rng.choice(may), step))
     cells, nexts, steps = (np.array(column) for column in zip(*pairs, strict=True))
-    return _table(obs.index.to_numpy(str), cells.astype(int), nexts.astype(int), steps, str(obs[names.STUDY].iloc[0]))
+    return _table(obs.index.to_numpy(str), cells.astype(int), nexts.astype(int), steps, study)
 
 
 def transitions_from_velocity(adata: ad.AnnData, *, study: str, pairs_per_cell: int, seed: int) -> pa.Table:

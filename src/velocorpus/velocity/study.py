@@ -1,0 +1,54 @@
+"""An analyst's AnnData as the cells that a model reads."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import anndata as ad
+import pandas as pd
+import pyarrow as pa
+from scipy import sparse
+
+from velocorpus import names
+from velocorpus.corpus.reader import Cells
+from velocorpus.corpus.vocabulary import Vocabulary
+from velocorpus.data.tokens import cells_of
+from velocorpus.errors import UserMistake
+from velocorpus.files import existing
+
+# Columns of `var` in which files keep Ensembl ids when the index holds symbols (CELLxGENE, 10x, scanpy).
+ID_COLUMNS = (names.GENE_ID, "gene_ids", "feature_id", "ensembl_id")
+
+
+def read_cells(path: Path | str) -> ad.AnnData:
+    """Read an h5ad; a file that is none is the user's mistake."""
+    try:
+        return ad.read_h5ad(existing(path, "file of cells"))
+    except OSError as error:
+        raise UserMistake(f"{path} cannot be read as h5ad ({' '.join(str(error).split())}).") from None
+
+
+def cells_in(adata: ad.AnnData, vocabulary: Vocabulary, layers: Sequence[str]) -> Cells:
+    """The cells of an AnnData in a model's tokens; genes that the vocabulary lacks are dropped and listed in `unmapped`.
+
+    Layers hold raw counts; `var` holds Ensembl ids in its index or in one of `ID_COLUMNS`.
+    """
+    for layer in layers:
+        if layer not in adata.layers:
+            raise UserMistake(
+                f"There is no layer '{layer}' (layers: {', '.join(adata.layers) or 'none'}); raw counts of "
+                f"{' and '.join(layers)} are needed in `layers`."
+            )
+    matrices = {layer: sparse.csr_matrix(adata.layers[layer]) for layer in layers}
+    triples = {layer: (m.indptr, m.indices, m.data) for layer, m in matrices.items()}
+    obs = pa.table({"cell_id": pa.array(adata.obs_names.astype(str).tolist())})
+    return cells_of(triples, ensembl_ids(adata.var), vocabulary, obs=obs)
+
+
+def ensembl_ids(var: pd.DataFrame) -> list[str]:
+    """Ensembl ids without version from the index of `var`, or from a usual column when the index holds none."""
+    candidates = [var.index, *(var[column] for column in ID_COLUMNS if column in var.columns)]
+    for values in candidates:
+        ids = [str(value).split(".", 1)[0] for value in values]
+        if any(gene.startswith("ENS") for gene in ids):
+            return ids
+    return [str(value) for value in var.index]

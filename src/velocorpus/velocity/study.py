@@ -28,7 +28,7 @@ def read_cells(path: Path | str) -> ad.AnnData:
 
 
 def cells_in(adata: ad.AnnData, vocabulary: Vocabulary, layers: Sequence[str]) -> Cells:
-    """The cells of an AnnData in a model's tokens; genes that the vocabulary lacks are dropped and listed in `unmapped`.
+    """The cells of an AnnData in a model's tokens; genes that the vocabulary lacks are left out: `unmapped` lists them.
 
     Layers hold raw counts; `var` holds Ensembl ids in its index or in one of `ID_COLUMNS`.
     """

@@ -59,11 +59,9 @@ def scvelo_velocities(
     `kind` is a key of `SCVELO_MODES`. With `n_top_genes`, only the most variable genes are fitted. A study with fewer
     than `MIN_CELLS` cells or 2 genes of `MIN_SHARED_COUNTS` shared counts gets no velocity (all NaN), and says so.
     """
-    if kind not in SCVELO_MODES:
-        raise UserMistake(f"There is no teacher '{kind}'; there are {TRUTH}, {', '.join(SCVELO_MODES)}.")
     velocity = np.full(study.shape, np.nan, np.float32)
     confidence = np.zeros(study.n_vars, np.float32)
-    fitted = fit_scvelo(study, SCVELO_MODES[kind], n_top_genes, n_neighbours, n_pcs, threads)
+    fitted = fit_scvelo(study, kind, n_top_genes=n_top_genes, n_neighbours=n_neighbours, n_pcs=n_pcs, threads=threads)
     if fitted is not None:
         at = study.var_names.get_indexer(fitted.var_names)
         velocity[:, at] = np.asarray(fitted.layers["velocity"], np.float32)
@@ -115,9 +113,18 @@ def read_targets(path: Path | str) -> StudyTargets:
 
 
 def fit_scvelo(
-    study: ad.AnnData, mode: str, n_top_genes: int | None, n_neighbours: int, n_pcs: int, threads: int
+    study: ad.AnnData,
+    kind: str,
+    *,
+    n_top_genes: int | None = None,
+    n_neighbours: int = 30,
+    n_pcs: int = 30,
+    threads: int = 1,
 ) -> ad.AnnData | None:
     """The study after scVelo's recipe, on the genes that it fits (layers `velocity`, `Ms`, `Mu`); None if too small."""
+    if kind not in SCVELO_MODES:
+        raise UserMistake(f"There is no teacher '{kind}'; there are {TRUTH}, {', '.join(SCVELO_MODES)}.")
+    mode = SCVELO_MODES[kind]
     import scanpy as sc
 
     adata = ad.AnnData(
@@ -134,8 +141,8 @@ def fit_scvelo(
     usable = int((shared >= MIN_SHARED_COUNTS).sum())
     if adata.n_obs < MIN_CELLS or usable < 2:
         print(
-            f"targets: {adata.n_obs} cells and {usable} genes with {MIN_SHARED_COUNTS} shared counts are too few for scVelo "
-            f"(it needs {MIN_CELLS} and 2): no velocity is written.",
+            f"targets: {adata.n_obs} cells and {usable} genes with {MIN_SHARED_COUNTS} shared counts are too few for "
+            f"scVelo (it needs {MIN_CELLS} and 2): no velocity is written.",
             file=sys.stderr,
         )
         return None

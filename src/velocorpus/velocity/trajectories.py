@@ -34,7 +34,7 @@ def generate(
     step: float = 0.1,
     seed: int = 0,
 ) -> ad.AnnData:
-    """Generate `trajectories` rollouts of `steps` steps from cells drawn among those that `start` ("COLUMN=VALUE") names.
+    """Generate `trajectories` rollouts of `steps` steps from cells drawn among those that `start` names (COLUMN=VALUE).
 
     The result has one row a state: layers `spliced` and `unspliced` (int32, the model's genes), `X` = spliced, and in
     `obs` `trajectory`, `step`, `parent` (the row before; empty at the start), `start_cell`, `pseudotime`,
@@ -70,7 +70,7 @@ def generate(
 
 
 def start_rows(adata: ad.AnnData, start: str | None) -> np.ndarray:
-    """Rows of the cells where "COLUMN=VALUE" holds, or all; refuses a column that is absent or a value that none has."""
+    """Rows of the cells where COLUMN=VALUE holds, or all; refuses a column that is absent and a value that none has."""
     if start is None:
         return np.arange(adata.n_obs)
     column, _, value = start.partition("=")
@@ -95,9 +95,9 @@ def draw_trajectories(
     at = adata.obsm[basis][:, :2] if basis in adata.obsm else _principal_plane(adata)
     figure, axes = plt.subplots(figsize=(6, 5), layout="constrained")
     if color is None or color not in adata.obs:
-        axes.scatter(*at.T, s=6, color="0.75", linewidths=0)
+        axes.scatter(at[:, 0], at[:, 1], s=6, color="0.75", linewidths=0)
     elif pd.api.types.is_numeric_dtype(adata.obs[color]):
-        axes.scatter(*at.T, s=6, c=adata.obs[color], cmap="viridis", linewidths=0)
+        axes.scatter(at[:, 0], at[:, 1], s=6, c=adata.obs[color], cmap="viridis", linewidths=0)
     else:
         for i, (name, group) in enumerate(adata.obs.groupby(color, observed=True)):
             axes.scatter(

@@ -1,0 +1,67 @@
+"""Every example configuration plans its jobs, and a mistake ends in one sentence before any job."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("config/**/config*.yaml"))
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command of the environment that runs these tests, in `folder`."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        arguments, cwd=folder, env=os.environ | {"PATH": path}, capture_output=True, text=True, check=False
+    )
+
+
+def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Snakemake on the checkout's Snakefile; results go to `folder`."""
+    return run(folder, "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--profile", "none", *arguments)
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_every_example_plans_its_jobs(config, tmp_path):
+    needs_data = "VELOCORPUS_TEST_DATA" in (ROOT / config).with_name("units.tsv").read_text()
+    if needs_data and "VELOCORPUS_TEST_DATA" not in os.environ:
+        pytest.skip("VELOCORPUS_TEST_DATA is not set")
+    planned = snakemake(tmp_path, "--configfile", str(ROOT / config), "--dry-run", "--quiet", "rules")
+    assert planned.returncode == 0, planned.stdout + planned.stderr
+    assert "finetune_velocity" in planned.stdout + planned.stderr
+
+
+def copy_of_tiny(folder: Path) -> Path:
+    for source in (ROOT / "config/examples/tiny").iterdir():
+        (folder / source.name).write_bytes(source.read_bytes())
+    return folder / "config.yaml"
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "said"),
+    [
+        ("samples.tsv", "organism\t", "organsim\t", "'organsim' is not a column (nearest: 'organism')"),
+        ("samples.tsv", "sim_a_d2\t", "sim_a_d1\t", "the sample 'sim_a_d1' stands already in line 2"),
+        ("samples.tsv", "\tkb\t", "\tkallisto\t", "'kallisto' is not known"),
+        ("units.tsv", "results/simulated/sim_c_d1/", "nowhere/", "'nowhere/sim_c_d1.loom' does not exist"),
+        ("config.yaml", "min_counts:", "min_count:", "'cells.min_count' is not a key"),
+        ("training.yaml", "steps:", "step:", "is not a key; the nearest valid one is 'steps'"),
+    ],
+)
+def test_a_mistake_is_one_sentence_from_both_sides(tmp_path, file, old, new, said):
+    config = copy_of_tiny(tmp_path)
+    path = tmp_path / file
+    path.write_text(path.read_text().replace(old, new, 1))
+
+    checked = run(tmp_path, "velocorpus", "check", "--config", str(config))
+    assert checked.returncode == 2
+    assert said in checked.stderr
+    assert len(checked.stderr.strip().splitlines()) == 1
+
+    planned = snakemake(tmp_path, "--configfile", str(config), "--dry-run")
+    assert planned.returncode != 0
+    assert said in planned.stderr
+    assert "Traceback" not in planned.stderr

@@ -109,10 +109,12 @@ def read_h5ad(path: Path) -> Imported:
         )  # fmt: skip
     present = [layer for layer in names.LAYERS if layer in adata.layers]
     _need_layers(path, present, list(adata.layers))
+    cells = tuple(map(str, adata.obs_names))
     symbol = next((key for key in (names.SYMBOL, "gene_name", "gene_symbols") if key in adata.var), None)
     return Imported(
         layers={layer: sparse.csr_matrix(adata.layers[layer]) for layer in present},
-        cells=tuple(map(str, adata.obs_names)),
+        # Our own files name cells `sample:barcode`; the importer gives them their sample anew.
+        cells=_without_sample(cells) if names.UNS in adata.uns else cells,
         genes=tuple(map(str, adata.var_names)),
         symbols=None if symbol is None else tuple(map(str, adata.var[symbol])),
         versions=tuple(map(str, adata.var[names.VERSION])) if names.VERSION in adata.var else None,

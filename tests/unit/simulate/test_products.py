@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from velocorpus import names
+from velocorpus.counting.bring_in import bring_in
 from velocorpus.counting.counts_file import read_counts
 from velocorpus.errors import UserMistake
 from velocorpus.simulate.kinetics import KineticsParameters
@@ -130,3 +131,14 @@ def test_a_reference_made_twice_is_the_same_bytes(tmp_path: Path) -> None:
         write_reference(few, tmp_path / folder)
     for file in ("whitelist.txt", *(f"reference/{f}" for f in ("genome.fa.gz", "genes.gtf.gz", "gene_table.tsv"))):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes(), file
+
+
+@pytest.mark.parametrize("made", ["sim_c_d1/sim_c_d1.loom", "sim_02_d1/counts.h5ad"])
+def test_imported_counts_are_those_of_the_truth_cell_by_cell(written: Path, tmp_path: Path, made: str) -> None:
+    sample = made.split("/")[0]
+    bring_in(written / made, tmp_path / "counts.h5ad", sample=sample, cell_type="cell_type")
+    counts, truth = read_counts(tmp_path / "counts.h5ad"), read_truth(written / sample / "truth.h5ad")
+    assert list(counts.obs_names) == list(truth.obs_names)
+    assert list(counts.obs["cell_type"]) == list(truth.obs["cell_type"])
+    for layer in names.LAYERS:
+        assert (counts.layers[layer] != truth.layers[layer]).nnz == 0

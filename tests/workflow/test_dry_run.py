@@ -62,6 +62,6 @@ def test_a_mistake_is_one_sentence_from_both_sides(tmp_path, file, old, new, sai
     assert len(checked.stderr.strip().splitlines()) == 1
 
     planned = snakemake(tmp_path, "--configfile", str(config), "--dry-run")
-    assert planned.returncode != 0
+    assert planned.returncode == 2
     assert said in planned.stderr
     assert "Traceback" not in planned.stderr

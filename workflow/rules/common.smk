@@ -5,8 +5,7 @@ A mistake in them ends the run with one sentence before any job starts.
 
 import os
 import re
-
-from snakemake.exceptions import WorkflowError
+import sys
 
 from velocorpus.errors import UserMistake
 from velocorpus.project import load_project
@@ -15,7 +14,9 @@ try:
     # Relative, so that a checkout may move without its results being made again.
     PROJECT = load_project(os.path.relpath(workflow.configfiles[-1]))
 except UserMistake as mistake:
-    raise WorkflowError(str(mistake)) from None
+    # Not a WorkflowError: Snakemake would put lines of ours around the sentence, and exit with 1.
+    print(f"velocorpus: {mistake}", file=sys.stderr)
+    sys.exit(2)
 
 CONFIG = PROJECT.config
 TABLES = PROJECT.tables

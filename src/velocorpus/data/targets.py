@@ -1,5 +1,6 @@
 """Velocities that a decoder is taught or judged by, as arrays: what `targets.h5ad` holds."""
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,13 @@ class StudyTargets:
     genes: list[str]
     velocity_NG: np.ndarray  # float32, NaN = not fitted
     confidence_G: np.ndarray  # float32 in [0, 1]; 0 = not to be learned from
+
+    def digest(self) -> str:
+        """SHA-256 over cells, genes, velocities and confidences."""
+        digest = hashlib.sha256("\n".join([self.kind, *self.cells, "", *self.genes]).encode())
+        digest.update(np.ascontiguousarray(self.velocity_NG).tobytes())
+        digest.update(np.ascontiguousarray(self.confidence_G).tobytes())
+        return digest.hexdigest()
 
     def aligned(self, cells: list[str], tokens_of: np.ndarray, n_tokens: int) -> np.ndarray:
         """Velocities (cells, n_tokens), float32: NaN for cells or genes without a target, or of confidence 0.

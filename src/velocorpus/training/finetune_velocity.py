@@ -36,8 +36,8 @@ from velocorpus.training.studies import (
     thinned,
 )
 
-QUERY_GENES = 160
-GUISES = 2  # of each training study, beside itself
+QUERY_GENES = 96
+GUISES = 1  # of each training study, beside itself
 MIN_CELLS = 30
 # A gene whose velocity stays below this share of its mean expression per time unit of its median gene is at rest.
 AT_REST = 0.05
@@ -79,11 +79,12 @@ def finetune_velocity(
     run = {
         "kind": "velocity",
         "mode": mode,
-        "version": __version__,
+        "code_version": __version__,
         "corpus_digest": corpus.digest,
         "encoder_corpus_digest": pretrained_digest,
         "vocabulary_digest": corpus.genes.digest,
-        "targets": sorted({t.kind for t in targets}),
+        "teachers": sorted({t.kind for t in targets}),
+        "targets": sorted(t.digest() for t in targets),
         "finetune": config.model_dump(),
     }
     if pretrained.genes.digest != corpus.genes.digest:
@@ -166,8 +167,8 @@ def answer(
 
 @torch.no_grad()
 def z_cosine(decoder: VelocityDecoder, study: TaughtStudy, device: torch.device | str) -> float:
-    """Mean over at most 200 cells of the cosine between predicted and target shapes over the taught genes."""
-    rows = np.unique(np.linspace(0, len(study.cells) - 1, min(len(study.cells), 200)).astype(np.int64))
+    """Mean over at most 100 cells of the cosine between predicted and target shapes over the taught genes."""
+    rows = np.unique(np.linspace(0, len(study.cells) - 1, min(len(study.cells), 100)).astype(np.int64))
     z = answer(decoder, study, rows, study.genes_Q, device).z_BQ.cpu()
     target = torch.from_numpy(np.nan_to_num(study.z_NG[np.ix_(rows, study.genes_Q)]))
     moving = target.norm(dim=1) > 0
@@ -184,7 +185,7 @@ def taught_studies(
     guises: int,
     device: torch.device | str = "cpu",
 ) -> list[TaughtStudy]:
-    """The studies of a split that some `targets` cover, each also in `guises` other guises; what is left out is said."""
+    """Studies of a split that some `targets` cover, each also in `guises` other guises; what is left out is said."""
     target_of = {cell: i for i, target in enumerate(targets) for cell in target.cells}
     found = []
     for number, (name, cells) in enumerate(split_studies(corpus, split, seed=seed).items()):
@@ -199,7 +200,8 @@ def taught_studies(
             target = targets[owner]
             aligned = target.aligned(ids, corpus.genes.tokens(target.genes), len(corpus.genes))
             velocity_NG = np.where(np.isnan(velocity_NG), aligned, velocity_NG)
-        study = taught_study(encoder, name, cells, velocity_NG, NEIGHBOURS, device)
+        memory_NMD = encode(encoder, cells, device=device)
+        study = taught_study(name, cells, memory_NMD, velocity_NG, NEIGHBOURS)
         if not len(study.genes_Q):
             say(f"finetune velocity: study {name} ({split}) is not used: no gene with a moving target")
             continue
@@ -210,17 +212,13 @@ def taught_studies(
             rows = np.sort(rng.choice(len(cells), min(n, len(cells)), replace=False))
             guise = thinned(take(cells, rows), rng.uniform(0.3, 1.0), rng)
             k = int(rng.integers(NEIGHBOURS // 2, NEIGHBOURS + 1))
-            found.append(taught_study(encoder, name, guise, velocity_NG[rows], k, device))
+            memory_NMD = study.memory_NMD[torch.from_numpy(rows)]
+            found.append(taught_study(name, guise, memory_NMD, velocity_NG[rows], k))
     return found
 
 
 def taught_study(
-    encoder: Zorro,
-    name: str,
-    cells: Cells,
-    velocity_NG: np.ndarray,
-    n_neighbours: int,
-    device: torch.device | str = "cpu",
+    name: str, cells: Cells, memory_NMD: torch.Tensor, velocity_NG: np.ndarray, n_neighbours: int
 ) -> TaughtStudy:
     """Prepare one study: targets are divided by each gene's root mean square; genes at rest can't be asked."""
     context = study_context(*(cells.layers[layer] for layer in LAYERS), n_neighbours=n_neighbours)
@@ -238,7 +236,6 @@ def taught_study(
     scale_G = np.where(moving_G, rms_G, 1)
     z_NG = (velocity_NG / scale_G).astype(np.float32)
     log_scale_G = np.log(scale_G / context.scale_G).astype(np.float32)
-    memory_NMD = encode(encoder, cells, device=device)
     return TaughtStudy(name, cells, context, memory_NMD, z_NG, log_scale_G, np.flatnonzero(moving_G))
 
 

@@ -26,7 +26,7 @@ LAYERS = (names.SPLICED, names.UNSPLICED)
 
 
 def split_studies(corpus: Corpus, split: str, *, max_cells: int = 4000, seed: int = 0) -> dict[str, Cells]:
-    """The cells of each study of a split by name, sorted; of a larger study a sample of `max_cells` cells, and says so."""
+    """The cells of each study of a split, sorted by name; of a larger study `max_cells` cells are drawn, and it says so."""
     at = corpus.samples[names.STUDY].to_pylist()
     held = {entry["split"] for entry in corpus.manifest["shards"]}
     if split not in held:
@@ -96,9 +96,7 @@ def sizes(cells: Cells) -> np.ndarray:
 
 
 @torch.no_grad()
-def encode(
-    encoder: Zorro, cells: Cells, *, batch_cells: int = 64, device: torch.device | str = "cpu"
-) -> torch.Tensor:
+def encode(encoder: Zorro, cells: Cells, *, batch_cells: int = 64, device: torch.device | str = "cpu") -> torch.Tensor:
     """What decoders attend to, for every cell: (N, M, D) on the CPU."""
     encoder.eval()
     parts = [
@@ -108,9 +106,7 @@ def encode(
     return torch.cat(parts)
 
 
-def encoded(
-    encoder: Zorro, cells: Cells, rows_B: np.ndarray, device: torch.device | str = "cpu"
-) -> torch.Tensor:
+def encoded(encoder: Zorro, cells: Cells, rows_B: np.ndarray, device: torch.device | str = "cpu") -> torch.Tensor:
     """The memory (B, M, D) of some cells, with gradients where the encoder has them."""
     config = encoder.config
     batch = batch_of(

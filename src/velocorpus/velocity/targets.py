@@ -20,6 +20,7 @@ from scipy import sparse
 
 from velocorpus import names
 from velocorpus.counting.counts_file import read_counts
+from velocorpus.counting.outcome import counts_of, read_outcome
 from velocorpus.data.targets import StudyTargets
 from velocorpus.errors import UserMistake
 from velocorpus.files import existing, replacing
@@ -36,8 +37,23 @@ MIN_SHARED_COUNTS = 20
 
 
 def read_study(paths: Sequence[Path | str]) -> ad.AnnData:
-    """The samples of one study as one AnnData over the union of their genes; a gene a sample lacks counts 0 there."""
-    parts = [read_counts(path) for path in paths]
+    """The samples of one study as one AnnData over the union of their genes; a gene a sample lacks counts 0 there.
+
+    A path is a `counts.h5ad` or a sample's `outcome.json`; refused samples are left out, and said. Without any sample
+    left the study is empty.
+    """
+    parts = []
+    for path in map(Path, paths):
+        if path.suffix == ".json":
+            outcome = read_outcome(path)
+            if outcome.state != "ok":
+                print(f"targets: sample {outcome.sample} was refused and is left out", file=sys.stderr)
+                continue
+            path = counts_of(path)
+        parts.append(read_counts(path))
+    if not parts:
+        empty = sparse.csr_matrix((0, 0), dtype=np.int32)
+        return ad.AnnData(layers={names.SPLICED: empty, names.UNSPLICED: empty}, shape=(0, 0))
     study = parts[0] if len(parts) == 1 else ad.concat(parts, join="outer", fill_value=0)
     if not study.obs_names.is_unique:
         twice = study.obs_names[study.obs_names.duplicated()][0]
@@ -164,11 +180,14 @@ def fit_scvelo(
 def quiet_scvelo() -> Iterator[Any]:
     """scVelo, quiet: what it warns of are its own calls of deprecated functions of anndata, pandas and scanpy."""
     with warnings.catch_warnings():
-        for category in (DeprecationWarning, FutureWarning, PendingDeprecationWarning):
-            warnings.simplefilter("ignore", category)
-        warnings.filterwarnings("ignore", module=r"(scvelo|scanpy|umap|numba|sklearn)\b")
+        warnings.simplefilter("ignore")
         import scvelo as scv
 
+    with warnings.catch_warnings():
+        # After the import, which sets filters of its own.
+        for category in (DeprecationWarning, FutureWarning, PendingDeprecationWarning):
+            warnings.simplefilter("ignore", category)
+        warnings.filterwarnings("ignore", module=r"(scvelo|scanpy|umap|numba|sklearn|anndata)\b")
         verbosity, scv.settings.verbosity = scv.settings.verbosity, 0
         try:
             yield scv

@@ -107,6 +107,18 @@ def _count_by_velocyto(
     _say(f"{out}: velocyto counted {totals} molecules")
 
 
+@app.command("cells")
+def cells(
+    bam: Annotated[Path, typer.Option(help="BAM with corrected cell and UMI tags.")],
+    out: Annotated[Path, typer.Option(help="Barcodes that are cells, one a line.")],
+) -> None:
+    """List the cells of a BAM, called by the knee of their molecules."""
+    from velocorpus.cells.calling import call_cells as knee
+    from velocorpus.counting.cell_list import write_cell_list
+
+    _say(write_cell_list(bam, out, caller=knee))
+
+
 @app.command("import")
 @records_outcome
 def import_(

@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "fetch": ("reads", "Fetch one file of reads, verified, to a local path"),
     "whitelist": ("reads", "Write the allowed barcodes of a chemistry as plain text, as STAR wants them"),
     "reference": ("reference", "Filter and check a FASTA and a GTF; write the gene table"),
+    "cells": ("counting", "List the cells of a BAM, where nobody gave a list"),
     "count": ("counting", "Count spliced, unspliced and ambiguous molecules of a BAM"),
     "import": ("counting", "Bring in counts that another tool has made"),
     "concord": ("counting", "Compare counts of one sample with each other or with the truth"),

@@ -23,6 +23,7 @@ class Chemistry:
     umi_len: int
     strand: str
     technology: str
+    cellranger: str
     barcode_list: str
 
     @property
@@ -33,12 +34,12 @@ class Chemistry:
 
 # 10xv1 is left out on purpose: its UMI is in a file of its own, which units.tsv has no column for.
 CHEMISTRIES = {
-    "10xv2": Chemistry(16, 10, "forward", "10XV2", "10x_version2_whitelist.txt.gz"),
-    "10xv3": Chemistry(16, 12, "forward", "10XV3", "10x_version3_whitelist.txt.gz"),
-    "10xv4": Chemistry(16, 12, "forward", "10XV4", "10x_version4_whitelist.txt.gz"),
-    "10xv2_5p": Chemistry(16, 10, "reverse", "10XV2", "10x_version2_whitelist.txt.gz"),
+    "10xv2": Chemistry(16, 10, "forward", "10XV2", "SC3Pv2", "10x_version2_whitelist.txt.gz"),
+    "10xv3": Chemistry(16, 12, "forward", "10XV3", "SC3Pv3", "10x_version3_whitelist.txt.gz"),
+    "10xv4": Chemistry(16, 12, "forward", "10XV4", "SC3Pv4", "10x_version4_whitelist.txt.gz"),
+    "10xv2_5p": Chemistry(16, 10, "reverse", "10XV2", "SC5P-R2", "10x_version2_whitelist.txt.gz"),
     # GEM-X 5' v3 has a list of its own, which ngs-tools does not carry: the sample must give one.
-    "10xv3_5p": Chemistry(16, 12, "reverse", "10XV3", ""),
+    "10xv3_5p": Chemistry(16, 12, "reverse", "10XV3", "SC5P-R2-v3", ""),
 }
 
 

@@ -71,7 +71,7 @@ def fetch(
     else:
         _link(source, part)
     try:
-        verify(part, source, md5=md5, compressed=out.suffix in (".gz", ".bam"))
+        verify(part, source, md5=md5, compressed=any(str(name).endswith((".gz", ".bam")) for name in (source, out)))
     except UserMistake:
         # Bytes that failed must not be resumed from.
         part.unlink(missing_ok=True)

@@ -4,6 +4,7 @@
     genes.gtf         the kept genes' lines, gene ids without version
     gene_table.tsv    gene_id symbol version biotype chromosome strand start end, one row a kept gene
     star.params       STAR's index parameters that depend on the genome's size (`STAR --parametersFiles`)
+    star_align.params the same for aligning
     reference.json    name, organism, digests, genes kept and dropped by biotype, what was checked
 
 Whether FASTA and GTF belong together is asked of the sequence itself: nearly all introns of a right pair
@@ -26,6 +27,8 @@ from velocorpus.reference import annotation, genome
 # Vertebrates have GT-AG or GC-AG at about 99 % of their introns, chance gives 1 %. Judged from 10 introns on.
 MIN_SPLICE_SITES = 0.5
 MIN_INTRONS = 10
+# Bases; all real genomes of cells with introns are larger, so their alignments are as STAR's defaults make them.
+SMALL_GENOME = 8_000_000
 # A piece of a chromosome may cut a gene at its end; more are a sign of another assembly.
 MAX_BEYOND_END = 0.1
 TABLE_COLUMNS = ("gene_id", "symbol", "version", "biotype", "chromosome", "strand", "start", "end")
@@ -53,6 +56,15 @@ class _Annotation:
     genes: dict[str, _Gene] = field(default_factory=dict)
     exons: dict[tuple[str, str], list[tuple[int, int]]] = field(default_factory=lambda: defaultdict(list))
     chromosomes: dict[str, None] = field(default_factory=dict)  # an ordered set
+
+    def introns(self) -> set[tuple[str, int, int]]:
+        """Chromosome with strand appended, first and last base; gaps of up to 4 bases are no introns."""
+        return {
+            (where, left[1] + 1, right[0] - 1)
+            for (_, where), exons in self.exons.items()
+            for left, right in zip(sorted(exons), sorted(exons)[1:], strict=False)
+            if right[0] - left[1] > 4
+        }
 
 
 def build_reference(
@@ -101,7 +113,7 @@ def build_reference(
         aside.mkdir()
         if sequence is not None:
             genome.write_genome(aside / "genome.fa", sequence)
-            _write_star_parameters(aside / "star.params", sequence)
+            _write_star_parameters(aside, sequence, seen)
         with (aside / "genes.gtf").open("w", encoding="utf-8") as lines:
             for record in annotation.read_records(gtf):
                 if record.gene_id in kept:
@@ -172,13 +184,7 @@ def _check(
             f"{fasta} and {gtf} share no chromosome: the FASTA has {genome.few(sequence)}, the GTF has "
             f"{genome.few(seen.chromosomes)}; take both from one provider (Ensembl says 1, GENCODE chr1)."
         )
-    introns = {
-        (where, left[1] + 1, right[0] - 1)
-        for (_, where), exons in seen.exons.items()
-        if where[:-1] in shared
-        for left, right in zip(sorted(exons), sorted(exons)[1:], strict=False)
-        if right[0] - left[1] > 4
-    }
+    introns = [intron for intron in seen.introns() if intron[0][:-1] in shared]
     share = sum(_has_splice_sites(sequence[w[:-1]], a, b, w[-1]) for w, a, b in introns) / max(1, len(introns))
     if len(introns) >= MIN_INTRONS and share < MIN_SPLICE_SITES:
         raise UserMistake(
@@ -211,27 +217,31 @@ def _hint(seen: _Annotation, sequence: Mapping[str, bytearray], reach: int = 500
     if len(sequence) != 1 or len(seen.exons) > 2000:
         return ""
     (name, bases), fits = next(iter(sequence.items())), Counter[int]()
-    introns = {
-        (left[1] + 1, right[0] - 1, where[-1])
-        for (_, where), exons in seen.exons.items()
-        if where[:-1] == name
-        for left, right in zip(sorted(exons), sorted(exons)[1:], strict=False)
-    }
+    introns = [intron for intron in seen.introns() if intron[0][:-1] == name]
     for offset in range(-reach, reach + 1):
         fits[offset] = sum(
-            start > offset and _has_splice_sites(bases, start - offset, end - offset, strand)
-            for start, end, strand in introns
+            start > offset and _has_splice_sites(bases, start - offset, end - offset, where[-1])
+            for where, start, end in introns
         )
     best, n = fits.most_common(1)[0]
     return f"; at {name}:{best} it would be {n} of {len(introns)}" if n > MIN_SPLICE_SITES * len(introns) else ""
 
 
-def _write_star_parameters(path: Path, sequence: Mapping[str, bytearray]) -> None:
-    """STAR's manual: a small genome needs a short pre-index, many scaffolds need small bins."""
+def _write_star_parameters(folder: Path, sequence: Mapping[str, bytearray], seen: _Annotation) -> None:
+    """STAR's manual: a small genome needs a short pre-index, many scaffolds need small bins.
+
+    STAR's default for the longest intron is about 589,000 bases: a genome of that size is one window, in which the
+    chance matches of every read are stitched (2.5 times slower on 0.7 Mb). There the longest known intron decides.
+    """
     n_bases = sum(map(len, sequence.values()))
     index_bases = min(14, int(math.log2(n_bases) / 2 - 1))
     bin_bits = min(18, int(math.log2(max(n_bases / len(sequence), 100))))
-    path.write_text(f"genomeSAindexNbases {index_bases}\ngenomeChrBinNbits {bin_bits}\n", encoding="utf-8")
+    (folder / "star.params").write_text(
+        f"genomeSAindexNbases {index_bases}\ngenomeChrBinNbits {bin_bits}\n", encoding="utf-8"
+    )
+    longest = max((end - start + 1 for _, start, end in seen.introns()), default=0)
+    intron_max = longest if n_bases < SMALL_GENOME else 0
+    (folder / "star_align.params").write_text(f"alignIntronMax {intron_max}\n", encoding="utf-8")
 
 
 def _write_table(path: Path, genes: Mapping[str, _Gene]) -> None:

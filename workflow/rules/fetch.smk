@@ -1,0 +1,108 @@
+"""Reads, BAMs, counts and references: brought here and verified before they get their names.
+
+OUTPUTS:
+    results/reads/{sample}/{unit}_R{1,2}.fastq.gz
+    results/reads/{sample}/{unit}.{bam,loom,h5ad}
+    results/reference/sources/{reference}.{fasta,gtf}
+
+A local file becomes a symbolic link after its checks; it is an input of its rule, so that a change is seen.
+"""
+
+from velocorpus.tables import REMOTE
+
+
+def unit_of(wildcards):
+    return next(unit for unit in TABLES.units[wildcards.sample] if unit.unit == wildcards.unit)
+
+
+def source_of_read(wildcards):
+    return getattr(unit_of(wildcards), f"read{wildcards.read}")
+
+
+def md5_of_read(wildcards):
+    return getattr(unit_of(wildcards), f"read{wildcards.read}_md5")
+
+
+def source_of_file(wildcards):
+    return unit_of(wildcards).path
+
+
+def md5_of_file(wildcards):
+    return unit_of(wildcards).path_md5
+
+
+def source_of_reference(wildcards):
+    return getattr(TABLES.references[wildcards.reference], wildcards.kind)
+
+
+def md5_of_reference(wildcards):
+    return getattr(TABLES.references[wildcards.reference], f"{wildcards.kind}_md5")
+
+
+def if_local(source):
+    """An input function with the file that `source` names when it lies on this machine, and no file otherwise."""
+
+    def local(wildcards):
+        return [] if REMOTE.match(source(wildcards)) else [source(wildcards)]
+
+    return local
+
+
+rule fetch_reads:
+    """One FASTQ of one unit."""
+    input:
+        if_local(source_of_read),
+    output:
+        "results/reads/{sample}/{unit}_R{read}.fastq.gz",
+    log:
+        "logs/fetch_reads/{sample}/{unit}_R{read}.log",
+    wildcard_constraints:
+        read="[12]",
+    resources:
+        mem_mb=500,
+        runtime=lambda wildcards, attempt: 240 * attempt,
+    params:
+        source=source_of_read,
+        md5=md5_of_read,
+    shell:
+        "velocorpus fetch {params.source:q} --out {output:q} --md5 {params.md5:q} 2> {log:q}"
+
+
+rule fetch_file:
+    """A BAM, or counts of another tool that are one file."""
+    input:
+        if_local(source_of_file),
+    output:
+        "results/reads/{sample}/{unit}.{kind}",
+    log:
+        "logs/fetch_file/{sample}/{unit}.{kind}.log",
+    wildcard_constraints:
+        kind="bam|loom|h5ad",
+    resources:
+        mem_mb=500,
+        runtime=lambda wildcards, attempt: 240 * attempt,
+    params:
+        source=source_of_file,
+        md5=md5_of_file,
+    shell:
+        "velocorpus fetch {params.source:q} --out {output:q} --md5 {params.md5:q} 2> {log:q}"
+
+
+rule fetch_reference:
+    """Genome or genes of a reference, as their provider has them."""
+    input:
+        if_local(source_of_reference),
+    output:
+        "results/reference/sources/{reference}.{kind}",
+    log:
+        "logs/fetch_reference/{reference}.{kind}.log",
+    wildcard_constraints:
+        kind="fasta|gtf",
+    resources:
+        mem_mb=500,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        source=source_of_reference,
+        md5=md5_of_reference,
+    shell:
+        "velocorpus fetch {params.source:q} --out {output:q} --md5 {params.md5:q} 2> {log:q}"

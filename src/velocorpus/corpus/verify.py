@@ -6,9 +6,9 @@ totals and the samples' cells are computed again. Every fault is named; one faul
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from velocorpus import names
 from velocorpus.cells.filter import keep_genes
@@ -16,51 +16,43 @@ from velocorpus.corpus import content, schema
 from velocorpus.corpus.encoding import decode_layer
 from velocorpus.corpus.reader import Corpus, encoded_layer, first_tokens, read_batches
 from velocorpus.errors import UserMistake
-from velocorpus.files import sha256
+from velocorpus.files import existing, read_json, sha256
 
 
 def verify(folder: Path | str) -> list[str]:
     """The faults of a corpus, one sentence each; empty when it is whole."""
-    folder = Path(folder)
+    folder = existing(folder, "corpus")
     try:
-        corpus = Corpus(folder)
+        damaged = list(_bytes(folder, read_json(existing(folder / schema.MANIFEST_FILE, "manifest of a corpus"))))
     except UserMistake as mistake:
         return [str(mistake)]
-    except (KeyError, TypeError, AttributeError, ValueError, pa.ArrowException) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         return [f"{folder / schema.MANIFEST_FILE} does not describe a corpus ({type(error).__name__}: {error})."]
-    damaged = list(_bytes(corpus))
-    return [*damaged, *_strangers(corpus), *([] if damaged else _meaning(corpus))]
+    if damaged:
+        return damaged
+    corpus = Corpus(folder)
+    return [*_strangers(corpus), *_meaning(corpus)]
 
 
-def _bytes(corpus: Corpus) -> Iterator[str]:
-    """Files that are missing or whose bytes are not those of the manifest."""
-    manifest, folder = corpus.manifest, corpus.path
+def _bytes(folder: Path, manifest: dict[str, Any]) -> Iterator[str]:
+    """Files that are missing or whose bytes are not those of the manifest, and manifests that do not follow."""
     yield from _check(folder, [(entry["path"], entry["sha256"]) for entry in manifest["shards"]])
-    yield from _check(folder, [(entry["path"], entry["sha256"]) for entry in manifest["files"].values()])
     yield from _check(
         folder,
-        [
-            (schema.GENES_FILE, manifest["files"]["genes"]["sha256"]),
-            (schema.SAMPLES_FILE, manifest["files"]["samples"]["sha256"]),
-        ],
+        [(name, manifest["files"][Path(name).stem]["sha256"]) for name in (schema.GENES_FILE, schema.SAMPLES_FILE)],
     )
-    versions = folder / schema.VERSIONS_FOLDER
-    follows: str | None = corpus.digest
+    follows = sha256(folder / schema.MANIFEST_FILE)
     for version in range(manifest["version"], 0, -1):
-        path = versions / f"{version}.json"
+        path = folder / schema.VERSIONS_FOLDER / f"{version}.json"
         if not path.exists():
             yield f"{path} is missing: every version's manifest stays."
             return
         if sha256(path) != follows:
             yield f"{path} was changed: it is neither {schema.MANIFEST_FILE} nor what the next version names."
             return
-        try:
-            older = Corpus(folder, version)
-        except UserMistake as mistake:
-            yield str(mistake)
-            return
-        yield from _check(folder, [(e["path"], e["sha256"]) for e in older.manifest["files"].values()])
-        follows = older.manifest["follows"]
+        manifest = read_json(path)
+        yield from _check(folder, [(e["path"], e["sha256"]) for e in manifest["files"].values()])
+        follows = manifest["follows"]
 
 
 def _check(folder: Path, files: list[tuple[str, str]]) -> Iterator[str]:

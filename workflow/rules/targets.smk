@@ -2,6 +2,7 @@
 
 OUTPUTS:
     results/targets/{study}.h5ad                 what the velocity decoder is taught
+    results/transitions/{study}.feather          pairs of cells, one a step after the other, for the trajectories
     results/scvelo/{teacher}/{study}.h5ad        scVelo's own velocities of a test study, to compare with
 """
 
@@ -84,3 +85,45 @@ rule run_scvelo:
         counts=lambda wildcards, input: repeated("--counts", input.outcomes),
     shell:
         "velocorpus targets --teacher {wildcards.teacher:q} {params.counts:q} --threads {threads} --out {output:q} 2> {log:q}"
+
+
+rule make_true_transitions:
+    """Pairs of cells by the simulator's clock."""
+    input:
+        truth=study_truths,
+    output:
+        "results/transitions/{study}.feather",
+    log:
+        "logs/make_true_transitions/{study}.log",
+    wildcard_constraints:
+        study=studies_taught_by(truth=True),
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        truth=lambda wildcards, input: repeated("--truth", input.truth),
+    shell:
+        "velocorpus transitions --study {wildcards.study:q} {params.truth:q} --out {output:q} 2> {log:q}"
+
+
+rule make_scvelo_transitions:
+    """Pairs of cells by scVelo's velocity graph."""
+    input:
+        outcomes=study_counts,
+    output:
+        "results/transitions/{study}.feather",
+    log:
+        "logs/make_scvelo_transitions/{study}.log",
+    benchmark:
+        "results/benchmarks/make_scvelo_transitions/{study}.tsv"
+    wildcard_constraints:
+        study=studies_taught_by(truth=False),
+    resources:
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        runtime=lambda wildcards, attempt: 240 * attempt,
+    params:
+        counts=lambda wildcards, input: repeated("--counts", input.outcomes),
+        teacher=CONFIG.targets.teacher,
+    shell:
+        "velocorpus transitions --study {wildcards.study:q} {params.counts:q} --teacher {params.teacher:q} "
+        "--out {output:q} 2> {log:q}"

@@ -42,31 +42,27 @@ rule pretrain_encoder:
         "--threads {threads} --resume 2> {log:q}"
 
 
-rule finetune_decoder:
-    """The expression and the trajectory decoder, on the corpus alone."""
+rule finetune_expression:
+    """The expression decoder, on the corpus alone."""
     input:
         corpus="results/corpus/manifest.json",
         encoder="results/models/encoder/model.safetensors",
         training=ancient(TRAINING),
     output:
-        collect("results/models/{{decoder}}/{file}", file=MODEL_FILES),
+        collect("results/models/expression/{file}", file=MODEL_FILES),
     log:
-        "logs/finetune_decoder/{decoder}.log",
+        "logs/finetune_expression.log",
     benchmark:
-        "results/benchmarks/finetune_decoder/{decoder}.tsv"
-    wildcard_constraints:
-        decoder="expression|trajectory",
+        "results/benchmarks/finetune_expression.tsv"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 720 * attempt,
     params:
-        finetune=lambda wildcards: getattr(PROJECT.training.finetune, wildcards.decoder).model_dump(
-            mode="json"
-        ),
+        finetune=PROJECT.training.finetune.expression.model_dump(mode="json"),
     shell:
-        "velocorpus finetune {wildcards.decoder} --model results/models/encoder --corpus results/corpus "
-        "--config {input.training:q} --out results/models/{wildcards.decoder} --resume 2> {log:q}"
+        "velocorpus finetune expression --model results/models/encoder --corpus results/corpus "
+        "--config {input.training:q} --out results/models/expression --resume 2> {log:q}"
 
 
 rule finetune_velocity:
@@ -92,3 +88,28 @@ rule finetune_velocity:
     shell:
         "velocorpus finetune velocity --model results/models/encoder --corpus results/corpus {params.targets:q} "
         "--config {input.training:q} --out results/models/velocity --resume 2> {log:q}"
+
+
+rule finetune_trajectory:
+    """The generative decoder, on pairs of cells of the studies for training and validation."""
+    input:
+        corpus="results/corpus/manifest.json",
+        encoder="results/models/encoder/model.safetensors",
+        transitions=collect("results/transitions/{study}.feather", study=TAUGHT_STUDIES),
+        training=ancient(TRAINING),
+    output:
+        collect("results/models/trajectory/{file}", file=MODEL_FILES),
+    log:
+        "logs/finetune_trajectory.log",
+    benchmark:
+        "results/benchmarks/finetune_trajectory.tsv"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 720 * attempt,
+    params:
+        transitions=lambda wildcards, input: repeated("--transitions", input.transitions),
+        finetune=PROJECT.training.finetune.trajectory.model_dump(mode="json"),
+    shell:
+        "velocorpus finetune trajectory --model results/models/encoder --corpus results/corpus {params.transitions:q} "
+        "--config {input.training:q} --out results/models/trajectory --resume 2> {log:q}"

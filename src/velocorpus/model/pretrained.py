@@ -16,7 +16,7 @@ from torch import nn
 from velocorpus.config import ModelConfig, parse
 from velocorpus.corpus.vocabulary import Vocabulary
 from velocorpus.errors import UserMistake
-from velocorpus.files import existing, read_json, replacing, write_json
+from velocorpus.files import existing, read_json, replacing, sha256, write_json
 from velocorpus.model.zorro import Zorro
 
 SCHEMA_VERSION = 1
@@ -69,6 +69,7 @@ def save_pretrained(
     `modules` maps the prefix of the weights to the module: `{"encoder": zorro}`, with decoders also theirs. `config`
     is JSON-able and has `kind` and `encoder` (a `ModelConfig` as a dict). `training` is JSON-able and names the data
     (`corpus_digest`), the code's version, the resolved configuration, seeds and last metrics; never a path or a time.
+    The digest of the weights is added to it.
     """
     tensors = {
         f"{name}.{key}": tensor.detach().cpu().contiguous()
@@ -80,7 +81,8 @@ def save_pretrained(
         save_file(tensors, aside / WEIGHTS_FILE)
         genes.write(aside / GENES_FILE)
         write_json(aside / CONFIG_FILE, {"schema_version": SCHEMA_VERSION, **config})
-        write_json(aside / TRAINING_FILE, dict(training))
+        weights = {"weights_sha256": sha256(aside / WEIGHTS_FILE)}
+        write_json(aside / TRAINING_FILE, {**training, **weights})
 
 
 def load_pretrained(directory: Path | str) -> Pretrained:

@@ -8,7 +8,7 @@ numbers, metrics. Metrics hold no times; speed goes to the progress lines alone.
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,8 +20,6 @@ from velocorpus.config import FinetuneConfig, PretrainConfig
 from velocorpus.errors import UserMistake
 from velocorpus.files import write_text
 from velocorpus.training.checkpoint import METRICS_FILE, load_checkpoint, save_checkpoint, say
-
-QUIET = ("lr", "grad_norm")  # metrics that the progress lines leave out
 
 
 class Batches(Protocol):
@@ -76,12 +74,13 @@ def train(
     validate: Callable[[], dict[str, float]] | None = None,
     device: torch.device | str = "cpu",
     name: str = "train",
+    shown: Sequence[str] = ("loss", "validation_loss"),
 ) -> dict[str, float]:
     """Train the parameters of `module` that require a gradient; gives the last validation's (or step's) metrics.
 
     `folder` gets `metrics.jsonl` (one object a step, with `split`) and checkpoints; if it holds a checkpoint, training
     goes on from there. `validate` runs in evaluation mode without gradients, and does not move the random numbers.
-    A loss that is not finite stops the run with a `UserMistake`.
+    `shown` are the metrics of the progress lines. A loss that is not finite stops the run with a `UserMistake`.
     """
     torch.manual_seed(schedule.seed)
     optimizer = make_optimizer(module, schedule)
@@ -123,8 +122,9 @@ def train(
             save_checkpoint(folder, step + 1, module, optimizer, batches.state_dict())
         if (step + 1) % max(1, schedule.steps // 20) == 0 or last:
             speed = cells / (time.monotonic() - started)
-            shown = "  ".join(f"{key} {value:.4g}" for key, value in metrics.last.items() if key not in QUIET)
-            say(f"{name}: step {step + 1}/{schedule.steps}  {shown}  {speed:.0f} cells/s")
+            values = {key: metrics.last[key] for key in shown if key in metrics.last}
+            text = "  ".join(f"{key} {value:.4g}" for key, value in values.items())
+            say(f"{name}: step {step + 1}/{schedule.steps}  {text}  {speed:.0f} cells/s")
     module.eval()
     return metrics.last
 

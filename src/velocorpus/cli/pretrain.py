@@ -1,0 +1,69 @@
+"""`velocorpus pretrain` and `velocorpus embed`: train the encoder, and use it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer()
+
+
+@app.command("pretrain")
+def pretrain_command(
+    corpus: Annotated[Path, typer.Option(help="The corpus directory.")],
+    config: Annotated[Path, typer.Option(help="YAML with the sections model: and pretrain: (config/models/*.yaml).")],
+    out: Annotated[Path, typer.Option(help="The model directory to make.")],
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint in OUT.partial, if there is one.")
+    ] = False,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    device: Annotated[str, typer.Option(help="cpu, cuda, or cuda:1 …")] = "cpu",
+) -> None:
+    """Pretrain the Zorro encoder on a corpus."""
+    import torch
+
+    from velocorpus.config import TrainingConfig, load
+    from velocorpus.errors import UserMistake
+    from velocorpus.training.pretrain import pretrain
+
+    sections = load(TrainingConfig, config)
+    if device != "cpu" and not torch.cuda.is_available():
+        raise UserMistake(f"--device {device}: this machine has no CUDA device; use --device cpu.")
+    torch.set_num_threads(threads)
+    pretrain(corpus, sections.model, sections.pretrain, out, resume=resume, device=device)
+
+
+@app.command("embed")
+def embed_command(
+    cells: Annotated[Path, typer.Argument(help="An h5ad with layers `spliced` and `unspliced`.")],
+    model: Annotated[Path, typer.Option(help="A model directory, of the encoder or of any decoder.")],
+    out: Annotated[Path, typer.Option(help="The h5ad to write: the same with obsm X_zorro_*.")],
+    batch_cells: Annotated[int, typer.Option(min=1, help="Cells in one batch.")] = 128,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+) -> None:
+    """Embed the cells of an AnnData: obsm X_zorro_spliced, _unspliced, _fusion and _global."""
+    import anndata as ad
+    import torch
+
+    from velocorpus.errors import UserMistake
+    from velocorpus.files import existing, replacing
+    from velocorpus.model.pretrained import load_pretrained
+    from velocorpus.velocity.embed import embed
+
+    torch.set_num_threads(threads)
+    try:
+        adata = ad.read_h5ad(existing(cells, "file of cells"))
+    except OSError as error:
+        raise UserMistake(f"{cells} cannot be read as h5ad ({' '.join(str(error).split())}).") from None
+    try:
+        unmapped = embed(adata, load_pretrained(model), batch_cells=batch_cells)
+    except UserMistake as mistake:
+        raise UserMistake(f"{cells}: {mistake}") from None
+    typer.echo(
+        f"embed: {adata.n_obs} cells; {adata.n_vars - len(unmapped)} of {adata.n_vars} genes are in the model's "
+        f"vocabulary, {len(unmapped)} are not and were left out"
+        + (f" (first: {', '.join(unmapped[:3])})" if unmapped else ""),
+        err=True,
+    )
+    with replacing(out) as aside:
+        adata.write_h5ad(aside)

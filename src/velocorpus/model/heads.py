@@ -1,0 +1,105 @@
+"""What pretraining puts on the encoder, and takes off again: projections for the contrast, and the reader of counts.
+
+Shape suffix legend: B = cells, T = packed tokens, M = hidden genes of a batch, D = model dimension.
+"""
+
+import math
+from collections.abc import Mapping
+from itertools import combinations
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from velocorpus import names
+from velocorpus.data.batch import CellBatch
+from velocorpus.model.losses import info_nce, truncated_nb
+from velocorpus.model.zorro import ZorroOutput
+
+SCALE_MIN, SCALE_START, SCALE_MAX = 1.0, 10.0, 100.0  # one over the temperature
+DISPERSION_MIN, DISPERSION_MAX = 1e-2, 1e4
+
+
+class Contrast(nn.Module):
+    """InfoNCE between each modality and fusion and between the modalities, with one learned temperature."""
+
+    def __init__(self, modalities: tuple[str, ...], d_model: int) -> None:
+        super().__init__()
+        views = (*modalities, names.FUSION)
+        self.projections = nn.ModuleDict({view: nn.Linear(d_model, d_model, bias=False) for view in views})
+        self.pairs = tuple(combinations(views, 2))
+        start = (SCALE_START - SCALE_MIN) / (SCALE_MAX - SCALE_MIN)
+        self.raw_scale = nn.Parameter(torch.tensor(math.log(start / (1 - start))))
+
+    def scale(self) -> torch.Tensor:
+        """One over the temperature, bounded smoothly in (1, 100): it cannot run off, nor stick to a bound."""
+        return SCALE_MIN + (SCALE_MAX - SCALE_MIN) * self.raw_scale.sigmoid()
+
+    def views(self, output: ZorroOutput) -> dict[str, torch.Tensor]:
+        """The projected outputs, of unit length, (B, D) each."""
+        return {view: F.normalize(project(output.pooled[view]), dim=-1) for view, project in self.projections.items()}
+
+    def forward(self, output: ZorroOutput) -> dict[str, torch.Tensor]:
+        """`contrastive` (the mean over pairs), and each pair's loss and top-1 retrieval."""
+        views, scale = self.views(output), self.scale()
+        values: dict[str, torch.Tensor] = {}
+        losses = []
+        for a, b in self.pairs:
+            both_B = output.present[a] & output.present[b] if b != names.FUSION else output.present[a]
+            loss, first = info_nce(views[a], views[b], scale, both_B)
+            losses.append(loss)
+            values[f"contrastive_{a}_{b}"] = loss
+            values[f"top1_{a}_{b}"] = first
+        return {"contrastive": torch.stack(losses).mean(), **values, "temperature": 1 / scale}
+
+
+class MaskedExpression(nn.Module):
+    """Reads the counts of hidden genes from their own tokens and the cell's global output.
+
+    The expected count is the layer's total times a share: `total · sigmoid(bias[gene] + f(token, global))`. `frequency`
+    (n_genes) of a modality, its genes' shares of the corpus' counts, starts the bias; without it all start equal.
+    """
+
+    def __init__(
+        self,
+        modalities: tuple[str, ...],
+        n_genes: int,
+        d_model: int,
+        frequency: Mapping[str, torch.Tensor] | None = None,
+    ) -> None:
+        super().__init__()
+        self.from_cell = nn.Linear(d_model, d_model)
+        last = nn.Linear(d_model, 1)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.read = nn.Sequential(nn.Linear(d_model, d_model), nn.GELU(), last)
+        self.bias = nn.ParameterDict()
+        self.log_dispersion = nn.ParameterDict()
+        for m in modalities:
+            share = torch.full((n_genes,), 1 / n_genes) if frequency is None else frequency[m]
+            share = share.float().clamp(1e-8, 0.5)
+            self.bias[m] = nn.Parameter((share / (1 - share)).log())
+            self.log_dispersion[m] = nn.Parameter(torch.zeros(n_genes))
+
+    def forward(
+        self, output: ZorroOutput, batch: CellBatch, hidden: Mapping[str, torch.Tensor]
+    ) -> dict[str, torch.Tensor]:
+        """`masked`: mean negative log-likelihood of a hidden count, over modalities; and `masked_<modality>`."""
+        values: dict[str, torch.Tensor] = {}
+        for m, hidden_T in hidden.items():
+            layer = batch.layers[m]
+            at_M = hidden_T.nonzero()[:, 0]
+            if not len(at_M):
+                continue
+            cell_M = torch.searchsorted(layer.offsets, at_M, right=True) - 1
+            genes_M = layer.genes_T[at_M]
+            # In the output, every cell's genes stand one further than in the batch: its total token goes before.
+            token_MD = output.tokens[m].index_select(0, at_M + cell_M + 1)
+            cell_BD = self.from_cell(output.pooled[names.GLOBAL])
+            shift_M = self.read(token_MD + cell_BD.index_select(0, cell_M))[:, 0]
+            share_M = torch.sigmoid(self.bias[m][genes_M] + shift_M)
+            dispersion_M = self.log_dispersion[m][genes_M].exp().clamp(DISPERSION_MIN, DISPERSION_MAX)
+            nll_M = truncated_nb(layer.counts_T[at_M], layer.totals_B[cell_M] * share_M, dispersion_M)
+            values[f"masked_{m}"] = nll_M.mean()
+        total = torch.stack(list(values.values())).mean() if values else output.pooled[names.GLOBAL].sum() * 0
+        return {"masked": total, **values}

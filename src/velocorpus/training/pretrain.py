@@ -1,0 +1,160 @@
+"""Pretraining of the encoder: contrast of its views, and hidden counts, on a corpus' training studies.
+
+Judged on the validation studies: the losses, and how often a cell's unspliced view is the nearest to its spliced view
+among all validation cells (`retrieval_top1`; chance is one over their number, given as `retrieval_chance`).
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from velocorpus import __version__, names
+from velocorpus.config import ModelConfig, PretrainConfig
+from velocorpus.corpus.reader import Corpus
+from velocorpus.corpus.vocabulary import Vocabulary
+from velocorpus.data.batch import CellBatch
+from velocorpus.data.loader import Loader
+from velocorpus.data.tokens import batch_of
+from velocorpus.errors import UserMistake
+from velocorpus.model.heads import Contrast, MaskedExpression
+from velocorpus.model.losses import alignment_uniformity
+from velocorpus.model.pretrained import save_pretrained
+from velocorpus.model.zorro import Zorro
+from velocorpus.training.checkpoint import finish, open_work, say
+from velocorpus.training.corrupt import corrupt
+from velocorpus.training.loop import Schedule, step_rng, train
+
+VALIDATION_CELLS = 512
+
+
+class Pretraining(nn.Module):
+    """The encoder with the heads that pretrain it."""
+
+    def __init__(self, model: ModelConfig, pretrain: PretrainConfig, genes: Vocabulary) -> None:
+        super().__init__()
+        self.config = pretrain
+        self.encoder = Zorro(model, len(genes))
+        self.contrast = Contrast(model.modalities, model.d_model)
+        self.masked = MaskedExpression(model.modalities, len(genes), model.d_model, shares(genes, model.modalities))
+
+    def loss(self, batch: CellBatch, rng: torch.Generator) -> dict[str, torch.Tensor]:
+        """The weighted sum, "loss", and its parts. A part whose weight is 0 is not computed."""
+        weights = self.config
+        model = self.encoder.config
+        batch, hidden = corrupt(
+            batch,
+            model.modalities,
+            mask_rate=weights.mask_rate if weights.masked_weight else 0.0,
+            unknown_rate=model.unknown_rate if self.training else 0.0,
+            rng=rng,
+        )
+        output = self.encoder(batch, hidden)
+        values: dict[str, torch.Tensor] = {}
+        total = output.fusion_tokens_BFD.sum() * 0
+        if weights.contrastive_weight:
+            values |= self.contrast(output)
+            total = total + weights.contrastive_weight * values["contrastive"]
+        if weights.masked_weight:
+            values |= self.masked(output, batch, hidden)
+            total = total + weights.masked_weight * values["masked"]
+        return {"loss": total, **values}
+
+
+def shares(genes: Vocabulary, modalities: tuple[str, ...]) -> dict[str, torch.Tensor] | None:
+    """Each gene's share of the corpus' counts per modality; None without totals."""
+    if any(names.total_of(m) not in genes.totals for m in modalities):
+        return None
+    totals = {m: torch.from_numpy(genes.totals[names.total_of(m)] + 0.5) for m in modalities}
+    return {m: total / total.sum() for m, total in totals.items()}
+
+
+def pretrain(
+    corpus_dir: Path | str,
+    model: ModelConfig,
+    pretrain: PretrainConfig,
+    out: Path | str,
+    *,
+    resume: bool = False,
+    device: torch.device | str = "cpu",
+) -> None:
+    """Pretrain an encoder on a corpus and write its directory to `out`, which appears only when it is whole.
+
+    With `resume` a run that was killed goes on from its last checkpoint in `out`.partial, to the same bits on a
+    CPU, and a finished one is left as it is.
+    """
+    if not (pretrain.contrastive_weight or pretrain.masked_weight):
+        raise UserMistake("contrastive_weight and masked_weight are both 0: give at least one of them a weight.")
+    corpus = Corpus(corpus_dir)
+    config = {"model": model.model_dump(mode="json"), "pretrain": pretrain.model_dump(mode="json")}
+    run = {"kind": "encoder", "corpus_digest": corpus.digest, "code_version": __version__, "config": config}
+    folder = open_work(out, run, resume=resume)
+    if folder is None:
+        say(f"pretrain: {out} is finished, nothing to be done")
+        return
+    tokens: dict[str, Any] = {
+        "modalities": model.modalities,
+        "max_genes": model.max_genes,
+        "truncation": model.truncation,
+    }
+    torch.manual_seed(pretrain.seed)
+    module = Pretraining(model, pretrain, corpus.genes).to(device)
+    loader = Loader(corpus, "train", batch_cells=pretrain.batch_cells, seed=pretrain.seed, **tokens)
+    held_out = validation_batches(corpus, pretrain.batch_cells, tokens)
+    if not held_out:
+        say("pretrain: the corpus has no validation cells, so nothing is validated")
+    metrics = train(
+        module,
+        loader,
+        module.loss,
+        Schedule.of(pretrain),
+        folder,
+        validate=(lambda: validate(module, held_out, device)) if held_out else None,
+        device=device,
+        name="pretrain",
+        shown=("loss", "contrastive", "masked", "validation_loss", "validation_retrieval_top1"),
+    )
+    parts = {"encoder": module.encoder, "contrast": module.contrast, "masked": module.masked}
+    training = {**run, "metrics": metrics, "n_parameters": sum(p.numel() for p in module.encoder.parameters())}
+    save_pretrained(folder / "model", parts, {"kind": "encoder", "encoder": config["model"]}, corpus.genes, training)
+    finish(folder, out)
+
+
+def validation_batches(corpus: Corpus, batch_cells: int, tokens: dict[str, Any]) -> list[CellBatch]:
+    """The same cells of the validation studies each time: at most `VALIDATION_CELLS`, evenly over the split."""
+    cells = corpus.read("validation", layers=tokens["modalities"])
+    rows = np.unique(np.linspace(0, len(cells) - 1, min(len(cells), VALIDATION_CELLS)).astype(np.int64))
+    pieces = [rows[i : i + batch_cells] for i in range(0, len(rows), batch_cells)] if len(cells) else []
+    return [batch_of(cells, piece, **tokens, rng=np.random.default_rng(0)) for piece in pieces]
+
+
+def validate(module: Pretraining, batches: list[CellBatch], device: torch.device | str) -> dict[str, float]:
+    """Losses as in training (the same hidden genes each time), and retrieval without anything hidden."""
+    sums: dict[str, float] = {}
+    views: list[dict[str, torch.Tensor]] = []
+    n_cells = sum(map(len, batches))
+    for i, batch in enumerate(batches):
+        batch = batch.to(device)
+        for key, value in module.loss(batch, step_rng(0, i)).items():
+            sums[key] = sums.get(key, 0.0) + float(value) * len(batch) / n_cells
+        views.append(module.contrast.views(module.encoder(batch)))
+    values = {key: value for key, value in sums.items() if key != "temperature"}
+    if not module.config.contrastive_weight or len(module.encoder.config.modalities) < 2:
+        return values
+    a, b = (torch.cat([v[m] for v in views]) for m in module.encoder.config.modalities[:2])
+    alignment, uniformity = alignment_uniformity(a, b)
+    return values | {
+        "retrieval_top1": retrieval(a, b),
+        "retrieval_chance": 1 / n_cells,
+        "alignment": float(alignment),
+        "uniformity": float(uniformity),
+    }
+
+
+def retrieval(a_BD: torch.Tensor, b_BD: torch.Tensor) -> float:
+    """The share of cells whose own `b` is nearer to their `a` than any other cell's; ties are no hits."""
+    scores = a_BD @ b_BD.T
+    own_B = scores.diagonal().clone()
+    return float((own_B > scores.fill_diagonal_(-torch.inf).amax(1)).float().mean())

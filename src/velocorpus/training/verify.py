@@ -1,0 +1,44 @@
+"""The chain from a model to the corpus that it was trained on."""
+
+from pathlib import Path
+
+from velocorpus.corpus import schema
+from velocorpus.corpus.reader import Corpus
+from velocorpus.errors import UserMistake
+from velocorpus.files import sha256
+from velocorpus.model.pretrained import WEIGHTS_FILE, load_pretrained
+
+
+def verify(model_dir: Path | str, corpus_dir: Path | str) -> str:
+    """A sentence that says what the model was trained on; a `UserMistake` says what differs.
+
+    A corpus that has grown since keeps every version of its manifest, so a model of an earlier version still verifies.
+    Weights that were changed after training are found by the digest in `training.json`.
+    """
+    model, corpus = load_pretrained(model_dir), Corpus(corpus_dir)
+    weights = Path(model_dir) / WEIGHTS_FILE
+    if model.training.get("weights_sha256") != sha256(weights):
+        raise UserMistake(f"{weights} is not the file that training.json names: it was changed after training.")
+    trained_on = model.training.get("corpus_digest")
+    if trained_on is None:
+        raise UserMistake(f"{model_dir}: training.json names no corpus_digest; the model cannot be verified.")
+    versions = {sha256(file): file for file in sorted((corpus.path / schema.VERSIONS_FOLDER).glob("*.json"))}
+    if trained_on != corpus.digest and trained_on not in versions:
+        raise UserMistake(
+            f"{model_dir} was trained on the corpus whose manifest has SHA-256 {trained_on[:16]}…; {corpus_dir} has "
+            f"{corpus.digest[:16]}… and {len(versions)} versions, none of them that one."
+        )
+    genes = corpus.genes.gene_ids[: len(model.genes)]
+    for token, (ours, theirs) in enumerate(zip(model.genes.gene_ids, genes, strict=False)):
+        if ours != theirs:
+            raise UserMistake(
+                f"{model_dir}: gene token {token} is {ours} in the model and {theirs} in {corpus_dir}; the vocabulary "
+                "of a corpus never changes, so one of them was altered."
+            )
+    if len(genes) < len(model.genes):
+        raise UserMistake(f"{model_dir} has {len(model.genes)} genes, {corpus_dir} only {len(corpus.genes)}.")
+    which = "its present version" if trained_on == corpus.digest else f"version {versions[trained_on].stem}"
+    return (
+        f"{model_dir} ({model.config['kind']}) was trained on {corpus_dir}, {which} ({trained_on[:16]}…); weights and "
+        f"the {len(model.genes)} genes agree."
+    )

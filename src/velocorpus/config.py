@@ -28,17 +28,18 @@ class QuantifyConfig(Section):
     count_engine: Literal["native", "velocyto"] = Field(
         "native", description="What counts a BAM: ours, or velocyto itself (slow, sorts a copy of the BAM)."
     )
-    cellranger: str = Field(
-        "cellranger", description="Your own licensed Cell Ranger: the command or its path."
+    bam_min_umis: int | None = Field(
+        None,
+        ge=1,
+        description="A BAM given without a list of cells: barcodes with this many UMIs are cells; empty: the knee.",
     )
+    cellranger: str = Field("cellranger", description="Your own licensed Cell Ranger: the command or its path.")
 
 
 class CellsConfig(Section):
     """The source paper's filter: cells first, then genes."""
 
-    min_counts: int = Field(
-        1000, ge=0, description="A cell is kept when its spliced counts reach this number."
-    )
+    min_counts: int = Field(1000, ge=0, description="A cell is kept when its spliced counts reach this number.")
     min_gene_counts: int = Field(
         1001,
         ge=0,
@@ -52,9 +53,7 @@ class CorpusConfig(Section):
     vocab: str | None = Field(
         None, description="A vocabulary table; without one, gene tokens are frozen by this build's totals."
     )
-    group_samples: int = Field(
-        32, ge=1, description="Samples in one shard group (one Feather file per split)."
-    )
+    group_samples: int = Field(32, ge=1, description="Samples in one shard group (one Feather file per split).")
     seed: int = Field(0, description="Shuffles the cells within a shard.")
     validation_studies: tuple[str, ...] = Field((), description="Studies held out for validation.")
     test_studies: tuple[str, ...] = Field((), description="Studies held out for the final judgement.")
@@ -73,9 +72,7 @@ class ModelConfig(Section):
     n_fusion: int = Field(6, ge=1, description="Fusion tokens; 6 was best in the Zorro paper.")
     mlp_ratio: float = Field(4.0, gt=0, description="Hidden width of the MLPs over d_model.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout in attention and MLPs.")
-    max_genes: int = Field(
-        2048, ge=1, description="Tokens of one modality in one cell; more are cut by `truncation`."
-    )
+    max_genes: int = Field(2048, ge=1, description="Tokens of one modality in one cell; more are cut by `truncation`.")
     truncation: Literal["top", "sample"] = Field(
         "top", description="Which genes stay: the highest counts, or a weighted sample."
     )
@@ -145,9 +142,7 @@ class TargetsConfig(Section):
     teacher: Literal["scvelo_stochastic", "scvelo_dynamical"] = Field(
         "scvelo_stochastic", description="scVelo's mode for studies whose true velocities are not known."
     )
-    use_truth: bool = Field(
-        True, description="Whether a study whose samples all have `truth` is taught by its truth."
-    )
+    use_truth: bool = Field(True, description="Whether a study whose samples all have `truth` is taught by its truth.")
 
 
 class EvaluateConfig(Section):
@@ -188,9 +183,7 @@ def parse(section: type[AnySection], values: dict[str, Any] | None, where: str) 
     try:
         return section.model_validate(values or {})
     except ValidationError as error:
-        raise UserMistake(
-            f"{where}: " + "; ".join(_explain(section, e) for e in error.errors()) + "."
-        ) from None
+        raise UserMistake(f"{where}: " + "; ".join(_explain(section, e) for e in error.errors()) + ".") from None
 
 
 def load(section: type[AnySection], path: Path | str) -> AnySection:

@@ -100,7 +100,7 @@ def import_options(wildcards, input):
 
 
 rule list_cells:
-    """The barcodes of a BAM that are cells, where the table gives no list: by the knee of their molecules."""
+    """The barcodes of a BAM that are cells, where the table gives no list: by the knee or a number of UMIs."""
     input:
         bam=bam_of,
     output:
@@ -110,8 +110,10 @@ rule list_cells:
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
+    params:
+        min_umis=repeated("--min-umis", [CONFIG.quantify.bam_min_umis] if CONFIG.quantify.bam_min_umis else []),
     shell:
-        "velocorpus cells --bam {input.bam:q} --out {output:q} 2> {log:q}"
+        "velocorpus cells --bam {input.bam:q} {params.min_umis:q} --out {output:q} 2> {log:q}"
 
 
 rule count_reads:

@@ -111,12 +111,13 @@ def _count_by_velocyto(
 def cells(
     bam: Annotated[Path, typer.Option(help="BAM with corrected cell and UMI tags.")],
     out: Annotated[Path, typer.Option(help="Barcodes that are cells, one a line.")],
+    min_umis: Annotated[int | None, typer.Option(min=1, help="UMIs of a cell; by default the knee decides.")] = None,
 ) -> None:
-    """List the cells of a BAM, called by the knee of their molecules."""
+    """List the cells of a BAM, called by the knee of their UMIs or by a number of them."""
     from velocorpus.cells.calling import call_cells as knee
     from velocorpus.counting.cell_list import write_cell_list
 
-    _say(write_cell_list(bam, out, caller=knee))
+    _say(write_cell_list(bam, out, caller=knee, min_umis=min_umis))
 
 
 @app.command("import")

@@ -15,8 +15,6 @@ class Called(Protocol):
     """What a method of cell calling says (see `cells.calling.Called`)."""
 
     @property
-    def is_cell(self) -> np.ndarray: ...  # noqa: D102
-    @property
     def threshold(self) -> int: ...  # noqa: D102
 
 
@@ -41,10 +39,17 @@ def molecules_of(bam: Path | str, *, cell_tag: str = "CB", umi_tag: str = "UB") 
     return dict(sorted(molecules.items()))
 
 
-def write_cell_list(bam: Path | str, out: Path | str, *, caller: Callable[[np.ndarray], Called]) -> str:
-    """Call cells by `caller` from the molecules per barcode, write one barcode a line, and say what was found."""
+def write_cell_list(
+    bam: Path | str, out: Path | str, *, caller: Callable[[np.ndarray], Called], min_umis: int | None = None
+) -> str:
+    """Write the cells, one barcode a line, and say what was found.
+
+    Cells have `min_umis` UMIs, or are called by `caller` from the UMIs per barcode.
+    """
     molecules = molecules_of(bam)
-    called = caller(np.array(list(molecules.values())))
-    cells = [barcode for barcode, is_cell in zip(molecules, called.is_cell, strict=True) if is_cell]
+    threshold = min_umis if min_umis is not None else caller(np.array(list(molecules.values()))).threshold
+    cells = [barcode for barcode, n in molecules.items() if n >= threshold]
+    if not cells:
+        raise UserMistake(f"{bam}: no barcode has {threshold} UMIs; the most are {max(molecules.values())}.")
     write_text(out, "".join(f"{barcode}\n" for barcode in cells))
-    return f"{bam}: {len(cells)} of {len(molecules)} barcodes are cells, from {called.threshold} UMIs on"
+    return f"{bam}: {len(cells)} of {len(molecules)} barcodes are cells, from {threshold} UMIs on"

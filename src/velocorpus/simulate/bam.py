@@ -15,7 +15,8 @@ from velocorpus import names
 from velocorpus.files import replacing
 from velocorpus.simulate.fastq import qualities
 from velocorpus.simulate.genome import COMPLEMENT, Genome
-from velocorpus.simulate.reads import READ_LENGTH, ReadSet
+from velocorpus.simulate.priming import READ_LENGTH
+from velocorpus.simulate.reads import ReadSet
 from velocorpus.simulate.templates import Blocks
 from velocorpus.simulate.whitelist import LENGTH
 
@@ -71,6 +72,7 @@ def _records(genome: Genome, reads: ReadSet, rng: np.random.Generator) -> list[b
     gene_id = [str(g).encode() for g in genome.genes.index]
     symbol = [str(s).encode() for s in genome.genes[names.SYMBOL]]
     chromosomes = [name.encode() for name in genome.chromosomes]
+    gene = gene_of(reads)
     counted = _counted(reads)
     region = _regions(genome, reads)
 
@@ -89,10 +91,9 @@ def _records(genome: Genome, reads: ReadSet, rng: np.random.Generator) -> list[b
         if not f & 4:
             n_hits = 1 if reads.unique[k] else 2
             parts.append(b"\tNH:i:%d\tHI:i:%d\tRE:A:%c" % (n_hits, 1 + (f >= 256), region[k]))
-        molecule = reads.molecule[k]
         xf = 0
-        if molecule >= 0 and reads.unique[k]:
-            g = reads.gene[molecule]
+        if gene[k] >= 0 and reads.unique[k]:
+            g = gene[k]
             xf = XF_COUNTED if counted[k] else XF_CONFIDENT
             parts.append(b"\tGX:Z:%s\tGN:Z:%s" % (gene_id[g], symbol[g]))
         b = k * width
@@ -106,6 +107,11 @@ def _records(genome: Genome, reads: ReadSet, rng: np.random.Generator) -> list[b
         parts.append(b"\n")
         lines.append(b"".join(parts))
     return lines
+
+
+def gene_of(reads: ReadSet) -> np.ndarray:
+    """The gene row that each read comes from, −1 for none."""
+    return np.where(reads.template >= 0, reads.templates.gene[reads.template], -1)
 
 
 def _cigars(blocks: Blocks) -> list[bytes]:
@@ -133,7 +139,7 @@ def _copies(genome: Genome, reads: ReadSet, rows: np.ndarray) -> _Copies:
     number = {name: i for i, name in enumerate(genome.chromosomes)}
     chromosome = table["chromosome"].map(number).to_numpy()
     strand, start, end = (table[c].to_numpy() for c in ("strand", "start", "end"))
-    gene = reads.gene[reads.molecule[rows]]
+    gene = gene_of(reads)[rows]
     partner = table["partner"].to_numpy()[gene]
     ptr = np.concatenate([[0], np.cumsum(reads.blocks.ptr[rows + 1] - reads.blocks.ptr[rows])])
     starts, ends = np.zeros(ptr[-1], np.int64), np.zeros(ptr[-1], np.int64)
@@ -157,7 +163,7 @@ def _counted(reads: ReadSet) -> np.ndarray:
 def _regions(genome: Genome, reads: ReadSet) -> np.ndarray:
     """Cell Ranger's RE: E when at least half of the read's bases are exonic, N intronic, I intergenic."""
     t = reads.templates
-    gene = t.gene[np.maximum(reads.template, 0)]
+    gene = gene_of(reads)
     region = np.where(gene >= 0, ord("N"), ord("I"))
     exonic: dict[tuple[str, int], np.ndarray] = {}
     for (name, strand), genes in genome.genes.groupby(["chromosome", "strand"]):

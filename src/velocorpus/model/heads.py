@@ -21,12 +21,21 @@ DISPERSION_MIN, DISPERSION_MAX = 1e-2, 1e4
 
 
 class Contrast(nn.Module):
-    """InfoNCE between each modality and fusion and between the modalities, with one learned temperature."""
+    """InfoNCE between each modality and fusion and between the modalities, with one learned temperature.
+
+    The projections end in a batch normalisation (SimCLR's): pooled outputs of cells differ little from their common
+    mean at first, and a contrast that has to find that out by itself stays at chance for hundreds of steps.
+    """
 
     def __init__(self, modalities: tuple[str, ...], d_model: int) -> None:
         super().__init__()
         views = (*modalities, names.FUSION)
-        self.projections = nn.ModuleDict({view: nn.Linear(d_model, d_model, bias=False) for view in views})
+        self.projections = nn.ModuleDict(
+            {
+                view: nn.Sequential(nn.Linear(d_model, d_model, bias=False), nn.BatchNorm1d(d_model, affine=False))
+                for view in views
+            }
+        )
         self.pairs = tuple(combinations(views, 2))
         start = (SCALE_START - SCALE_MIN) / (SCALE_MAX - SCALE_MIN)
         self.raw_scale = nn.Parameter(torch.tensor(math.log(start / (1 - start))))

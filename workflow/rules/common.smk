@@ -1,4 +1,4 @@
-"""Loads and validates the configuration and the tables; every other rule file reads PROJECT, CONFIG and TABLES.
+"""Loads and validates the configuration and the tables, and answers what rules ask of them; it has no rule.
 
 A mistake in them ends the run with one sentence before any job starts.
 """
@@ -8,7 +8,8 @@ import re
 import sys
 
 from velocorpus.errors import UserMistake
-from velocorpus.project import load_project
+from velocorpus.names import SPLITS
+from velocorpus.project import SIMULATED, load_project
 
 try:
     # Relative, so that a checkout may move without its results being made again.
@@ -21,6 +22,8 @@ except UserMistake as mistake:
 CONFIG = PROJECT.config
 TABLES = PROJECT.tables
 SAMPLES_TABLE = str(PROJECT.path.parent / CONFIG.samples)
+GROUPS = PROJECT.groups
+TAUGHT_STUDIES = [study for study in TABLES.studies if study not in PROJECT.test_studies]
 DECODERS = ("expression", "velocity", "trajectory")
 
 
@@ -41,3 +44,55 @@ def repeated(option, values):
 def outcomes_of(samples):
     """What became of each sample: the file that a sample's job always writes."""
     return [f"results/counts/{sample}/outcome.json" for sample in samples]
+
+
+def simulated_as(ending):
+    """Pattern of the samples whose files the simulator writes in one form, told by the path of a unit."""
+    found = [
+        name
+        for name, units in TABLES.units.items()
+        if any(
+            path.startswith(f"{SIMULATED}/{name}/") and path.endswith(ending)
+            for unit in units
+            for path in (unit.read1, unit.path)
+        )
+    ]
+    return "|".join(map(re.escape, found)) or "(?!)"
+
+
+def group_outcomes(wildcards):
+    return outcomes_of(GROUPS[wildcards.group])
+
+
+def group_rows(wildcards):
+    """What the table says of a group's samples: a shard is made again when this changes, not when others' rows do."""
+    return [str(TABLES.samples[sample]) for sample in GROUPS[wildcards.group]]
+
+
+def study_counts(wildcards):
+    return outcomes_of(TABLES.samples_of(wildcards.study))
+
+
+def study_truths(wildcards):
+    return PROJECT.truths(wildcards.study)
+
+
+def studies_taught_by(truth):
+    """Pattern of the studies whose teacher is the truth, or is not."""
+    found = [s for s in TABLES.studies if (PROJECT.teacher(s) == "truth") == truth]
+    return "|".join(map(re.escape, found)) or "(?!)"
+
+
+def evaluation_tables():
+    """The tables of the report, in the order in which they are shown."""
+    return ["results/evaluate/corpus.json"]
+
+
+def evaluation_figures():
+    return ["results/figures/curves.png"]
+
+
+HELD_OUT = [
+    *repeated("--validation-study", CONFIG.corpus.validation_studies),
+    *repeated("--test-study", CONFIG.corpus.test_studies),
+]

@@ -7,23 +7,6 @@ OUTPUTS:
     results/corpus/{manifest.json, genes.feather, samples.feather}
 """
 
-from velocorpus.names import SPLITS
-
-GROUPS = PROJECT.groups
-HELD_OUT = [
-    *repeated("--validation-study", CONFIG.corpus.validation_studies),
-    *repeated("--test-study", CONFIG.corpus.test_studies),
-]
-
-
-def group_outcomes(wildcards):
-    return outcomes_of(GROUPS[wildcards.group])
-
-
-def group_rows(wildcards):
-    """What the table says of a group's samples: a shard is made again when this changes, not when others' rows do."""
-    return [str(TABLES.samples[sample]) for sample in GROUPS[wildcards.group]]
-
 
 rule total_sample:
     """Sums per gene over the cells that the filter keeps; a refused sample's file says why."""

@@ -6,15 +6,6 @@ OUTPUTS:
 """
 
 
-def evaluation_tables():
-    """The tables of the report, in the order in which they are shown."""
-    return ["results/evaluate/corpus.json"]
-
-
-def evaluation_figures():
-    return ["results/figures/curves.png"]
-
-
 rule tell_corpus:
     """Cells, studies, molecules and bytes per cell, per split."""
     input:

@@ -6,22 +6,6 @@ OUTPUTS:
     results/simulated/{sample}/truth.h5ad
 """
 
-SIMULATED = "results/simulated"
-
-
-def simulated_as(ending):
-    """Pattern of the samples whose files the simulator writes in one form, told by the path of a unit."""
-    found = [
-        name
-        for name, units in TABLES.units.items()
-        if any(
-            path.startswith(f"{SIMULATED}/{name}/") and path.endswith(ending)
-            for unit in units
-            for path in (unit.read1, unit.path)
-        )
-    ]
-    return "|".join(map(re.escape, found)) or "(?!)"
-
 
 rule simulate_reference:
     """A genome with difficult genes, and the barcodes that the chemistry allows."""
@@ -111,7 +95,7 @@ rule simulate_counts:
     log:
         "logs/simulate_counts/{sample}.log",
     wildcard_constraints:
-        sample=simulated_as("/counts.h5ad"),
+        sample=simulated_as("counts.h5ad"),
     resources:
         mem_mb=2000,
         runtime=30,

@@ -6,22 +6,6 @@ OUTPUTS:
     results/scvelo/{teacher}/{study}.h5ad        scVelo's own velocities of a test study, to compare with
 """
 
-TAUGHT_STUDIES = [study for study in TABLES.studies if study not in PROJECT.test_studies]
-
-
-def study_counts(wildcards):
-    return outcomes_of(TABLES.samples_of(wildcards.study))
-
-
-def study_truths(wildcards):
-    return PROJECT.truths(wildcards.study)
-
-
-def studies_taught_by(truth):
-    """Pattern of the studies whose teacher is the truth, or is not."""
-    found = [s for s in TABLES.studies if (PROJECT.teacher(s) == "truth") == truth]
-    return "|".join(map(re.escape, found)) or "(?!)"
-
 
 rule make_true_targets:
     """The simulator's own velocities."""

@@ -9,13 +9,23 @@ Shape suffix legend: N = cells, G = genes, P = principal components.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from velocorpus import names
+from velocorpus.corpus.reader import Corpus
+from velocorpus.data.context import StudyContext, study_context
+from velocorpus.errors import UserMistake
 from velocorpus.evaluation.distances import energy_distance, sliced_wasserstein
 from velocorpus.evaluation.table import Table
+from velocorpus.model.pretrained import Pretrained
+from velocorpus.simulate.truth import read_truth
+from velocorpus.training.checkpoint import say
+from velocorpus.training.finetune_trajectory import load_trajectory
+from velocorpus.training.studies import LAYERS, dense, split_studies
+from velocorpus.velocity.rollout import roll_out
 
 N_WINDOWS = 6
 N_COMPONENTS = 10
@@ -109,6 +119,45 @@ def judge(
             both = energy_distance(a, b), sliced_wasserstein(a, b, rng=np.random.default_rng(seed))
             distances.setdefault(method, []).append(both)
     return [(study, method, *np.mean(values, axis=0).tolist()) for method, values in distances.items()]
+
+
+def judge_model(
+    model: Pretrained, corpus: Corpus, truths: Sequence[Path | str], *, step: float = 0.2, seed: int = 0
+) -> Table:
+    """The table of a trajectory decoder over the corpus' test studies whose truths are given.
+
+    The cells are those of the corpus (that passed its filter); the truth only says when each of them is.
+    """
+    encoder, decoder = load_trajectory(model)
+    known = [read_truth(path) for path in truths]
+    clock = pd.concat([truth.obs for truth in known])
+    topology = {str(truth.uns[names.UNS]["study"]): str(truth.uns[names.UNS]["topology"]) for truth in known}
+    kept, every_gene = model.genes.kept, np.arange(len(model.genes))
+    rows: list[tuple[str, str, float, float]] = []
+    for study, cells in split_studies(corpus, "test").items():
+        ids = cells.obs["cell_id"].to_pylist()
+        if study not in topology or not set(ids) <= set(clock.index):
+            say(f"evaluate trajectory: study {study} is left out: its truth is not given")
+            continue
+        context = study_context(*(cells.layers[layer] for layer in LAYERS))
+        counts_NG2 = dense(cells, np.arange(len(cells)), every_gene).astype(np.int32)
+
+        def ours(starts: np.ndarray, context: StudyContext = context, counts: np.ndarray = counts_NG2) -> np.ndarray:
+            *_, last = roll_out(encoder, decoder, context, counts[starts], n_steps=1, step=step, seed=seed)
+            return last.counts_BG2[:, kept]
+
+        found = windows(clock.loc[ids], topology=topology[study], step=step)
+        if not found:
+            say(
+                f"evaluate trajectory: study {study} is left out: no window has {MIN_CELLS} cells and {MIN_CELLS} later"
+            )
+            continue
+        rows += judge(study, counts_NG2[:, kept], found, {OURS: ours}, seed=seed)
+    if not rows:
+        raise UserMistake(
+            "No test study of the corpus has a truth among those given; give truth.h5ad of its test studies."
+        )
+    return trajectory_table(rows, step=step)
 
 
 def trajectory_table(rows: Sequence[tuple[str, str, float, float]], *, step: float) -> Table:

@@ -1,13 +1,12 @@
-"""Fine-tuning of the expression decoder: tell every gene's counts from what is left when some genes are hidden.
+"""Fine-tuning of the expression decoder: tell the counts that were hidden from a cell.
 
-In each training study a share of the genes is taken out of the encoder's input, others in each study; the decoder is
-asked for all of them. So it learns to read a program from other genes, not to copy.
+In each training study a share of the (cell, gene) pairs is hidden, zeros among them, from the encoder and from the
+study's context alike, as dropout would; the decoder is asked for hidden and shown ones.
 
 Shape suffix legend: N = cells of a study, B = cells of a batch, Q = asked genes, G = gene tokens, L = layers,
 M, D = tokens and dimension of the memory.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from torch import nn
 from velocorpus import __version__
 from velocorpus.config import FinetuneConfig
 from velocorpus.corpus.reader import Cells, Corpus
+from velocorpus.data.context import StudyContext, study_context
 from velocorpus.errors import UserMistake
 from velocorpus.model.expression import ExpressionDecoder, expression_loss
 from velocorpus.model.pretrained import Pretrained, save_pretrained
@@ -31,26 +31,33 @@ from velocorpus.training.studies import (
     dense,
     encode,
     encoded,
-    sizes,
     split_studies,
     without,
 )
 
-QUERY_GENES = 192
+QUERY_GENES = 96
+MAX_CELLS = 1000  # of one study: a mask of cells x genes is held
 HIDDEN_SHARE = 0.25
 MIN_CELLS = 10
 
 
 @dataclass(frozen=True)
 class MaskedStudy:
-    """A study with some genes hidden: `shown` is what the encoder saw, `size_N` its guess of the cells' totals."""
+    """A study with some counts hidden; `context` and `memory_NMD` come from what is left."""
 
     name: str
     cells: Cells
-    shown: Cells
-    hidden_G: np.ndarray  # bool
-    size_N: np.ndarray  # float32
+    hidden_NG: np.ndarray  # bool
+    hidden_share: float
+    context: StudyContext
     memory_NMD: torch.Tensor
+    shown: Cells
+
+    def base(self, rows_B: np.ndarray, genes_Q: np.ndarray) -> np.ndarray:
+        """Mean counts of genes in the study times the cells' exposures, hidden ones made up for: (B, Q, L) float32."""
+        exposure_B = 1 / np.maximum(self.context.size_N[rows_B], 1e-6)
+        mean_Q2 = np.maximum(self.context.mean_G2[genes_Q], 1e-4) / (1 - self.hidden_share)
+        return (exposure_B[:, None, None] * mean_Q2).astype(np.float32)
 
 
 def finetune_expression(
@@ -81,47 +88,45 @@ def finetune_expression(
         return {}
     encoder = pretrained.encoder().to(device)
     encoder.requires_grad_(config.train_encoder)
-    parts = {split: split_studies(corpus, split, seed=config.seed) for split in ("train", "validation")}
-    rate_GL = mean_rates([cells for cells in parts["train"].values() if len(cells)], len(corpus.genes))
     torch.manual_seed(config.seed)
-    decoder = ExpressionDecoder(len(corpus.genes), encoder.config.d_model)
-    decoder.start_from(torch.from_numpy(rate_GL))
-    decoder.to(device)
+    decoder = ExpressionDecoder(len(corpus.genes), encoder.config.d_model).to(device)
     training, validation = (
         [
-            masked_study(encoder, name, cells, rate_GL, np.random.default_rng([config.seed, number]), device)
-            for number, (name, cells) in enumerate(parts[split].items())
+            masked_study(encoder, name, cells, np.random.default_rng([config.seed, number]), device)
+            for number, (name, cells) in enumerate(
+                split_studies(corpus, split, max_cells=MAX_CELLS, seed=config.seed).items()
+            )
             if len(cells) >= MIN_CELLS
         ]
         for split in ("train", "validation")
     )
-    asked_Q = np.flatnonzero(rate_GL.sum(axis=1) > 0)
     say(f"finetune expression: {len(training)} training studies, {len(validation)} validation studies")
     batches = StudyBatches(
         [len(study.cells) for study in training],
-        [asked_Q] * len(training),
+        [np.flatnonzero(study.context.usable_G) for study in training],
         batch_cells=config.batch_cells,
         n_genes=QUERY_GENES,
         seed=config.seed,
     )
 
     def study_loss(study: MaskedStudy, rows_B: np.ndarray, genes_Q: np.ndarray, *, live: bool) -> torch.Tensor:
-        memory_BMD = (
-            encoded(encoder, study.shown, rows_B, device)
-            if live
-            else study.memory_NMD[torch.from_numpy(rows_B)].to(device)
-        )
-        size_B = torch.from_numpy(study.size_N[rows_B]).to(device)
+        live_BMD = encoded(encoder, study.shown, rows_B, device) if live else None
+        mean_BQL, log_dispersion_QL = answer(decoder, study, rows_B, genes_Q, device, live_BMD)
         counts_BQL = torch.from_numpy(dense(study.cells, rows_B, genes_Q)).to(device)
-        mean_BQL, log_dispersion_QL = decoder(memory_BMD, torch.from_numpy(genes_Q).to(device), size_B)
-        return expression_loss(mean_BQL, log_dispersion_QL, counts_BQL)
+        hidden_BQ = torch.from_numpy(study.hidden_NG[np.ix_(rows_B, genes_Q)]).to(device)
+        return expression_loss(mean_BQL, log_dispersion_QL, counts_BQL, hidden_BQ)
 
     def loss(batch: StudyBatch, rng: torch.Generator) -> dict[str, torch.Tensor]:
         return {"loss": study_loss(training[batch.study], batch.rows_B, batch.genes_Q, live=config.train_encoder)}
 
     def validate() -> dict[str, float]:
         found = [
-            float(study_loss(study, np.arange(min(len(study.cells), 100)), asked_Q, live=False)) for study in validation
+            float(
+                study_loss(
+                    study, np.arange(min(len(study.cells), 100)), np.flatnonzero(study.context.usable_G), live=False
+                )
+            )
+            for study in validation
         ]
         return {"loss": float(np.mean(found))}
 
@@ -142,41 +147,37 @@ def finetune_expression(
     return metrics
 
 
+def answer(
+    decoder: ExpressionDecoder,
+    study: MaskedStudy,
+    rows_B: np.ndarray,
+    genes_Q: np.ndarray,
+    device: torch.device | str = "cpu",
+    live_BMD: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The decoder's mean counts (B, Q, L) and log dispersions (Q, L) for some cells and genes of a study."""
+    mean_BQL, log_dispersion_QL = decoder(
+        live_BMD if live_BMD is not None else study.memory_NMD[torch.from_numpy(rows_B)].to(device),
+        torch.from_numpy(genes_Q).to(device),
+        torch.from_numpy(study.context.features(rows_B, genes_Q)).to(device),
+        torch.from_numpy(study.context.statistics(genes_Q)).to(device),
+        torch.from_numpy(study.base(rows_B, genes_Q)).to(device),
+    )
+    return mean_BQL, log_dispersion_QL
+
+
 def masked_study(
     encoder: Zorro,
     name: str,
     cells: Cells,
-    rate_GL: np.ndarray,
     rng: np.random.Generator,
     device: torch.device | str = "cpu",
     *,
     hidden_share: float = HIDDEN_SHARE,
 ) -> MaskedStudy:
-    """Hide a share of the genes of one study, drawn by `rng`, and encode what is left."""
-    hidden_G = rng.random(len(rate_GL)) < hidden_share
-    shown = without(cells, hidden_G)
-    size_N = estimated_sizes(shown, hidden_G, rate_GL)
-    return MaskedStudy(name, cells, shown, hidden_G, size_N, encode(encoder, shown, device=device))
-
-
-def estimated_sizes(shown: Cells, hidden_G: np.ndarray, rate_GL: np.ndarray) -> np.ndarray:
-    """Cells' totals over all genes, (N,) float32: those shown over the share that shown genes have on average."""
-    share = rate_GL[~hidden_G].sum() / max(rate_GL.sum(), 1e-12)
-    return (sizes(shown) / max(share, 1e-6)).astype(np.float32)
-
-
-def mean_rates(studies: Sequence[Cells], n_genes: int) -> np.ndarray:
-    """Counts of each gene and layer per count of a cell, (G, L) float32, a mean over studies of equal weight."""
-    rates = []
-    for cells in studies:
-        sums_GL = np.stack(
-            [
-                np.bincount(cells.layers[layer].indices, weights=cells.layers[layer].data, minlength=n_genes)
-                for layer in LAYERS
-            ],
-            axis=1,
-        )
-        rates.append(sums_GL / max(sums_GL.sum(), 1))
-    if not rates:
-        raise UserMistake("The corpus has no cells in its training split; check its studies and filter.")
-    return np.mean(rates, axis=0).astype(np.float32)
+    """Hide a share of the (cell, gene) pairs of one study, drawn by `rng`; encode what is left."""
+    hidden_NG = rng.random((len(cells), next(iter(cells.layers.values())).n_genes), dtype=np.float32) < hidden_share
+    shown = without(cells, hidden_NG)
+    context = study_context(*(shown.layers[layer] for layer in LAYERS))
+    memory_NMD = encode(encoder, shown, device=device)
+    return MaskedStudy(name, cells, hidden_NG, hidden_share, context, memory_NMD, shown)

@@ -26,7 +26,7 @@ LAYERS = (names.SPLICED, names.UNSPLICED)
 
 
 def split_studies(corpus: Corpus, split: str, *, max_cells: int = 4000, seed: int = 0) -> dict[str, Cells]:
-    """The cells of each study of a split, sorted by name; of a larger study `max_cells` cells are drawn, and it says so."""
+    """The cells of each study of a split, sorted by name; of a larger study `max_cells` cells are drawn, and said."""
     at = corpus.samples[names.STUDY].to_pylist()
     held = {entry["split"] for entry in corpus.manifest["shards"]}
     if split not in held:
@@ -66,11 +66,12 @@ def thinned(cells: Cells, share: float, rng: np.random.Generator) -> Cells:
     return Cells(cells.obs, layers, cells.unmapped)
 
 
-def without(cells: Cells, hidden_G: np.ndarray) -> Cells:
-    """The same cells without the counts of some genes, as if those had not been measured."""
+def without(cells: Cells, hidden_NG: np.ndarray) -> Cells:
+    """The same cells without the counts that `hidden_NG` (bool) marks, as if those had not been measured."""
     layers = {}
     for name, csr in cells.layers.items():
-        stay = ~hidden_G[csr.indices]
+        rows = np.repeat(np.arange(len(cells)), np.diff(csr.indptr))
+        stay = ~hidden_NG[rows, csr.indices]
         kept_before = np.concatenate([[0], np.cumsum(stay)])
         layers[name] = CSR(kept_before[csr.indptr], csr.indices[stay], csr.data[stay], csr.n_genes)
     return Cells(cells.obs, layers, cells.unmapped)

@@ -140,8 +140,8 @@ rule count_reads:
         chemistry=lambda wildcards: TABLES.samples[wildcards.sample].chemistry,
     shell:
         "velocorpus count --bam {input.bam:q} --barcodes {input.cells:q} --gtf {input.gtf:q} "
-        "--sample {wildcards.sample:q} --engine {params.engine:q} --reference {params.reference:q} "
-        "--chemistry {params.chemistry:q} --threads {threads} "
+        "--sample {wildcards.sample:q} --engine {params.engine:q} --reference={params.reference:q} "
+        "--chemistry={params.chemistry:q} --threads {threads} "
         "--out results/counts/{wildcards.sample:q}/counts.h5ad --outcome {output:q} 2> {log:q}"
 
 

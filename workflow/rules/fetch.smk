@@ -65,7 +65,7 @@ rule fetch_reads:
         source=source_of_read,
         md5=md5_of_read,
     shell:
-        "velocorpus fetch {params.source:q} --out {output:q} --md5 {params.md5:q} 2> {log:q}"
+        "velocorpus fetch {params.source:q} --out {output:q} --md5={params.md5:q} 2> {log:q}"
 
 
 rule fetch_file:
@@ -85,7 +85,7 @@ rule fetch_file:
         source=source_of_file,
         md5=md5_of_file,
     shell:
-        "velocorpus fetch {params.source:q} --out {output:q} --md5 {params.md5:q} 2> {log:q}"
+        "velocorpus fetch {params.source:q} --out {output:q} --md5={params.md5:q} 2> {log:q}"
 
 
 rule fetch_reference:
@@ -105,4 +105,4 @@ rule fetch_reference:
         source=source_of_reference,
         md5=md5_of_reference,
     shell:
-        "velocorpus fetch {params.source:q} --out {output:q} --md5 {params.md5:q} 2> {log:q}"
+        "velocorpus fetch {params.source:q} --out {output:q} --md5={params.md5:q} 2> {log:q}"

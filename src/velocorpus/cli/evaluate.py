@@ -1,0 +1,88 @@
+"""`velocorpus evaluate expression|velocity|trajectory`: a table (JSON) and a figure for each decoder."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True)
+
+CorpusPath = Annotated[Path, typer.Option("--corpus", help="Directory of the corpus.")]
+Out = Annotated[Path, typer.Option(help="The table to write (JSON).")]
+FigurePath = Annotated[Path | None, typer.Option(help="The figure to write (png or svg).")]
+Split = Annotated[str, typer.Option(help="Split whose studies are judged; choose on validation, never on test.")]
+
+
+@app.callback()
+def evaluate() -> None:
+    """Judge decoders against baselines, scVelo and the truth."""
+
+
+@app.command("expression")
+def expression(
+    model: Annotated[Path, typer.Option(help="Directory that `finetune expression` has written.")],
+    corpus: CorpusPath,
+    out: Out,
+    figure: FigurePath = None,
+    split: Split = "test",
+    seed: Annotated[int, typer.Option(help="Draws what is hidden.")] = 0,
+) -> None:
+    """The expression decoder against constants, per-gene means and medians, and nearest neighbours."""
+    from velocorpus.corpus.reader import Corpus
+    from velocorpus.evaluation.expression import evaluate_expression
+    from velocorpus.evaluation.figures import bars
+    from velocorpus.model.pretrained import load_pretrained
+
+    table = evaluate_expression(load_pretrained(model), Corpus(corpus), split=split, seed=seed)
+    table.write(out)
+    typer.echo(table.to_text())
+    if figure is not None:
+        bars(
+            table,
+            figure,
+            label="method",
+            values=("MSE hidden", "MAE hidden", "Pearson per gene"),
+            where={"layer": "spliced"},
+            title="Hidden spliced counts of studies never seen",
+        )
+
+
+@app.command("velocity")
+def velocity(
+    model: Annotated[list[Path], typer.Option(help="Directory that `finetune velocity` has written. Repeatable.")],
+    corpus: CorpusPath,
+    truth: Annotated[list[Path], typer.Option(help="targets.h5ad of kind truth of the split's studies. Repeatable.")],
+    out: Out,
+    scvelo: Annotated[
+        list[Path] | None, typer.Option(help="targets.h5ad by scVelo of the same studies, to compare. Repeatable.")
+    ] = None,
+    figure: FigurePath = None,
+    split: Split = "test",
+) -> None:
+    """Velocity decoders and scVelo against the truth."""
+    from velocorpus.corpus.reader import Corpus
+    from velocorpus.evaluation.figures import bars
+    from velocorpus.evaluation.velocity import MEAN, evaluate_velocity
+    from velocorpus.model.pretrained import load_pretrained
+    from velocorpus.velocity.targets import read_targets
+
+    models = [load_pretrained(path) for path in model]
+    labels = {f"velocorpus ({m.config.get('decoder', {}).get('mode')})": m for m in models}
+    table = evaluate_velocity(
+        labels,
+        Corpus(corpus),
+        [read_targets(path) for path in truth],
+        [read_targets(path) for path in scvelo or ()],
+        split=split,
+    )
+    table.write(out)
+    typer.echo(table.to_text())
+    if figure is not None:
+        bars(
+            table,
+            figure,
+            label="method",
+            values=("cosine", "cosine z-scaled", "Spearman per gene"),
+            where={"study": MEAN},
+            title="Agreement with the true velocity, mean over studies never seen",
+        )

@@ -1,4 +1,4 @@
-"""velocyto itself, run on a simulated BAM, counts what the simulator says that it counts."""
+"""velocyto itself and our own counter, run on a simulated BAM, count what the simulator says that they count."""
 
 import subprocess
 import sys
@@ -9,11 +9,13 @@ import pytest
 from scipy import sparse
 
 from velocorpus import names
+from velocorpus.counting.count import count_bam
+from velocorpus.reference.gtf import read_gtf
 from velocorpus.simulate.bam import BAM
 from velocorpus.simulate.genes import choose
 from velocorpus.simulate.genome import Genome
 from velocorpus.simulate.reference_files import write_gtf
-from velocorpus.simulate.samples import make_reference, write_bam_sample
+from velocorpus.simulate.samples import ReadTruth, Reference, make_reference, write_bam_sample
 
 VELOCYTO = Path(sys.executable).with_name("velocyto")
 
@@ -29,18 +31,32 @@ def genes_of_last_features(genome: Genome) -> set[int]:
     return {g for _, _, g in last.values()}
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(not VELOCYTO.exists(), reason="velocyto is not installed")
-def test_velocyto_counts_what_the_labels_say_but_for_the_last_gene_of_each_strand(tmp_path: Path) -> None:
-    loompy = pytest.importorskip("loompy")
+def simulated(folder: Path) -> tuple[Reference, ReadTruth]:
     rng = np.random.default_rng(1)
     reference = make_reference(choose(60), rng=rng, n_barcodes=500)
     layers = {
         layer: sparse.csr_matrix(rng.poisson(mean, (15, 60)))
         for layer, mean in {names.SPLICED: 3.0, names.UNSPLICED: 2.0, names.AMBIGUOUS: 0.5}.items()
     }
-    truth = write_bam_sample(tmp_path, reference, layers, rng=rng)
-    write_gtf(tmp_path / "genes.gtf", reference.genome)
+    truth = write_bam_sample(folder, reference, layers, rng=rng)
+    write_gtf(folder / "genes.gtf", reference.genome)
+    return reference, truth
+
+
+def test_our_counter_counts_what_the_labels_say_for_every_gene(tmp_path: Path) -> None:
+    reference, truth = simulated(tmp_path)
+    counted = count_bam(tmp_path / BAM, read_gtf(tmp_path / "genes.gtf"), truth.barcodes)
+    cells = [truth.barcodes.index(b.removesuffix("-1")) for b in counted.barcodes]
+    genes = reference.genome.genes.index.get_indexer(counted.genes.index)
+    for layer, expected in truth.reads.layers(exact=True).items():
+        np.testing.assert_array_equal(counted.layers[layer].toarray(), expected.toarray()[cells][:, genes])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not VELOCYTO.exists(), reason="velocyto is not installed")
+def test_velocyto_counts_what_the_labels_say_but_for_the_last_gene_of_each_strand(tmp_path: Path) -> None:
+    loompy = pytest.importorskip("loompy")
+    reference, truth = simulated(tmp_path)
     command = [VELOCYTO, "run", "-b", "barcodes.tsv", "-o", "out", "-e", "s", BAM, "genes.gtf"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
 

@@ -142,10 +142,18 @@ def _cut(indptr: Any, indices: Any, data: Any, keys: Any, most: int) -> Any:  # 
     new_data = np.empty(starts[-1], np.int32)
     for row in range(len(indptr) - 1):
         a, b = indptr[row], indptr[row + 1]
-        chosen = np.arange(b - a)
+        ties, threshold = 0, -np.inf
         if b - a > most:
-            chosen = np.sort(np.argsort(-keys[a:b], kind="mergesort")[:most])
-        for i in range(len(chosen)):
-            new_indices[starts[row] + i] = indices[a + chosen[i]]
-            new_data[starts[row] + i] = data[a + chosen[i]]
+            threshold = np.partition(keys[a:b], b - a - most)[b - a - most]
+            ties = most - np.sum(keys[a:b] > threshold)
+        out = starts[row]
+        for i in range(a, b):
+            take = keys[i] > threshold
+            if keys[i] == threshold and ties > 0:
+                ties -= 1
+                take = True
+            if take:
+                new_indices[out] = indices[i]
+                new_data[out] = data[i]
+                out += 1
     return starts, new_indices, new_data

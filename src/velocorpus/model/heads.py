@@ -36,6 +36,8 @@ class Contrast(nn.Module):
                 for view in views
             }
         )
+        for view in views[1:]:
+            self.projections[view].load_state_dict(self.projections[views[0]].state_dict())
         self.pairs = tuple(combinations(views, 2))
         start = (SCALE_START - SCALE_MIN) / (SCALE_MAX - SCALE_MIN)
         self.raw_scale = nn.Parameter(torch.tensor(math.log(start / (1 - start))))

@@ -149,6 +149,7 @@ class Zorro(nn.Module):
         self.norm = nn.LayerNorm(d_model)
         self.pooling = Pooling(config.modalities, d_model, config.n_heads)
         self.apply(_initialise)
+        self._start_modalities_alike()
 
     def forward(self, batch: CellBatch, hidden: Mapping[str, torch.Tensor] | None = None) -> ZorroOutput:
         """Encode a batch; layers that are no modality of this model are ignored, modalities may be missing.
@@ -179,6 +180,17 @@ class Zorro(nn.Module):
             for name in self.config.modalities
         }
         return ZorroOutput(tokens, offsets, fusion_BFD, pooled, present)
+
+    def _start_modalities_alike(self) -> None:
+        """Let every modality start with the first one's weights: a gene is the same gene in each of them.
+
+        So the views of a cell are comparable before the first step, also for genes that are rare in training.
+        """
+        first, *others = self.config.modalities
+        for name in others:
+            self.embeddings[name].load_state_dict(self.embeddings[first].state_dict())
+        with torch.no_grad():
+            self.pooling.queries_QD[1 : len(others) + 1] = self.pooling.queries_QD[0]
 
 
 def merge_heads(x_BHQK: torch.Tensor) -> torch.Tensor:

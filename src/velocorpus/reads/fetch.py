@@ -14,9 +14,11 @@ import hashlib
 import re
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, closing, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from velocorpus import files
 from velocorpus.errors import UserMistake
@@ -44,6 +46,10 @@ class _Stream(NamedTuple):
     chunks: Iterator[bytes]
 
 
+# source, bytes that are here, the version they are of → the rest of the source
+Ask = Callable[[str, int, str], AbstractContextManager[_Stream]]
+
+
 def fetch(
     source: str,
     out: Path | str,
@@ -63,9 +69,9 @@ def fetch(
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(out.name + ".part")
     if re.match(r"https?://", source):
-        _transfer(source, part, _Http, retries, wait_s)
+        _transfer(source, part, _http, retries, wait_s)
     elif source.startswith("s3://"):
-        _transfer(source, part, _S3Unsigned if unsigned else _S3, retries, wait_s)
+        _transfer(source, part, partial(_s3, unsigned=unsigned), retries, wait_s)
     elif "://" in source:
         raise UserMistake(f"{source}: no way to fetch this; allowed are a path, http(s):// and s3://.")
     else:
@@ -120,7 +126,7 @@ def _note(part: Path) -> Path:
     return part.with_name(part.name + ".json")
 
 
-def _transfer(source: str, part: Path, ask: Any, retries: int, wait_s: float) -> None:
+def _transfer(source: str, part: Path, ask: Ask, retries: int, wait_s: float) -> None:
     import tenacity
 
     def say(state: tenacity.RetryCallState) -> None:
@@ -142,7 +148,7 @@ def _transfer(source: str, part: Path, ask: Any, retries: int, wait_s: float) ->
         ) from None
 
 
-def _attempt(source: str, part: Path, ask: Any) -> None:
+def _attempt(source: str, part: Path, ask: Ask) -> None:
     """One try: go on where `part` ends if it is of the same version, else from the start."""
     have = part.stat().st_size if part.exists() else 0
     known = files.read_json(_note(part))["version"] if have and _note(part).exists() else ""
@@ -155,7 +161,7 @@ def _attempt(source: str, part: Path, ask: Any) -> None:
         raise
 
 
-def _receive(request: Any, part: Path, have: int) -> None:
+def _receive(request: AbstractContextManager[_Stream], part: Path, have: int) -> None:
     with request as stream:
         if stream.start not in (0, have):
             raise _Broken(f"asked from byte {have}, answered from byte {stream.start}")
@@ -172,115 +178,78 @@ def _receive(request: Any, part: Path, have: int) -> None:
         raise _Broken(f"{size} of {stream.total} bytes came")
 
 
-class _Http:
+@contextmanager
+def _http(source: str, have: int, known: str) -> Iterator[_Stream]:
     """GET from byte `have` on; `If-Range` makes the server send all of it when the version changed."""
+    import httpx
 
-    def __init__(self, source: str, have: int, known: str) -> None:
-        import httpx
-
-        headers = {"Accept-Encoding": "identity"}
-        if have:
-            headers |= {"Range": f"bytes={have}-", "If-Range": known}
-        self.source, self.have = source, have
-        self.client = httpx.Client(follow_redirects=True, timeout=TIMEOUT_S)
-        self.request = self.client.build_request("GET", source, headers=headers)
-
-    def __enter__(self) -> _Stream:
-        import httpx
-
-        try:
-            self.response = self.client.send(self.request, stream=True)
-        except httpx.InvalidURL as error:
-            raise UserMistake(f"{self.source} is not an address ({error}).") from None
-        except httpx.HTTPError as error:
-            raise _Broken(f"{type(error).__name__}: {error}") from None
-        status, headers = self.response.status_code, self.response.headers
-        if status in RETRIED_STATUS:
-            raise _Broken(f"status {status}")
-        if status == 416:
-            # The source is shorter than what we have: another version. The next try starts anew.
-            raise _Stale(f"status {status}")
-        if status not in (200, 206):
-            raise UserMistake(
-                f"{self.source} was refused with status {status} ({self.response.reason_phrase}); check the address."
-            )
-        start, total = 0, headers.get("Content-Length")
-        if status == 206:
-            match = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", headers.get("Content-Range", ""))
-            if not match:
-                raise _Broken(f"unreadable Content-Range {headers.get('Content-Range')!r}")
-            start, total = int(match[1]), match[2]
-        etag = headers.get("ETag", "")
-        # A weak ETag may not be used in If-Range (RFC 9110, 13.1.5).
-        version = etag if etag and not etag.startswith("W/") else headers.get("Last-Modified", "")
-        return _Stream(start, version, int(total) if total else None, self._chunks())
-
-    def _chunks(self) -> Iterator[bytes]:
-        import httpx
-
-        try:
-            yield from self.response.iter_raw(CHUNK)
-        except httpx.HTTPError as error:
-            raise _Broken(f"{type(error).__name__}: {error}") from None
-
-    def __exit__(self, *_: object) -> None:
-        self.response.close()
-        self.client.close()
+    headers = {"Accept-Encoding": "identity"}
+    if have:
+        headers |= {"Range": f"bytes={have}-", "If-Range": known}
+    try:
+        with (
+            httpx.Client(follow_redirects=True, timeout=TIMEOUT_S) as client,
+            client.stream("GET", source, headers=headers) as response,
+        ):
+            yield _answer(source, response.status_code, response.headers, response.iter_raw())
+    except httpx.InvalidURL as error:
+        raise UserMistake(f"{source} is not an address ({error}).") from None
+    except httpx.HTTPError as error:
+        raise _Broken(f"{type(error).__name__}: {error}") from None
 
 
-class _S3:
+def _answer(source: str, status: int, headers: Mapping[str, str], chunks: Iterator[bytes]) -> _Stream:
+    if status in RETRIED_STATUS:
+        raise _Broken(f"status {status}")
+    if status == 416:
+        raise _Stale(f"status {status}")
+    if status not in (200, 206):
+        raise UserMistake(f"{source} was refused with status {status}; check the address.")
+    start, total = 0, headers.get("Content-Length")
+    if status == 206:
+        match = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", headers.get("Content-Range", ""))
+        if not match:
+            raise _Broken(f"unreadable Content-Range {headers.get('Content-Range')!r}")
+        start, total = int(match[1]), match[2]
+    etag = headers.get("ETag", "")
+    # A weak ETag may not be used in If-Range (RFC 9110, 13.1.5).
+    version = etag if etag and not etag.startswith("W/") else headers.get("Last-Modified", "")
+    return _Stream(start, version, int(total) if total else None, chunks)
+
+
+@contextmanager
+def _s3(source: str, have: int, known: str, unsigned: bool = False) -> Iterator[_Stream]:
     """GetObject from byte `have` on, refused by S3 when the ETag is no longer `known`."""
+    import boto3
+    import botocore
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError, ClientError
+    from urllib3.exceptions import HTTPError
 
-    unsigned = False
-
-    def __init__(self, source: str, have: int, known: str) -> None:
-        self.source, self.have, self.known = source, have, known
-        self.bucket, _, self.key = source.removeprefix("s3://").partition("/")
-        if not self.bucket or not self.key:
-            raise UserMistake(f"{source} is not s3://bucket/key.")
-
-    def __enter__(self) -> _Stream:
-        import boto3
-        import botocore
-        from botocore.config import Config
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        config = Config(signature_version=botocore.UNSIGNED) if self.unsigned else Config()
-        ranged = {"Range": f"bytes={self.have}-", "IfMatch": self.known} if self.have else {}
+    bucket, _, key = source.removeprefix("s3://").partition("/")
+    if not bucket or not key:
+        raise UserMistake(f"{source} is not s3://bucket/key.")
+    ranged = {"Range": f"bytes={have}-", "IfMatch": known} if have else {}
+    try:
+        client = boto3.client("s3", config=Config(signature_version=botocore.UNSIGNED) if unsigned else Config())
+        answer = client.get_object(Bucket=bucket, Key=key, **ranged)
+    except ClientError as error:
+        status = error.response["ResponseMetadata"].get("HTTPStatusCode", 0)
+        if status in (412, 416):
+            raise _Stale(f"status {status}") from None
+        if status in RETRIED_STATUS:
+            raise _Broken(f"status {status}") from None
+        raise UserMistake(
+            f"{source} was refused by S3 ({error.response['Error'].get('Code')}); check bucket, key and credentials "
+            "(--unsigned for public buckets)."
+        ) from None
+    except BotoCoreError as error:
+        raise UserMistake(
+            f"{source} could not be asked for ({error}); set up credentials, or --unsigned for public buckets."
+        ) from None
+    start = have if "ContentRange" in answer else 0
+    with closing(answer["Body"]) as body:
         try:
-            client = boto3.client("s3", config=config)
-            answer = client.get_object(Bucket=self.bucket, Key=self.key, **ranged)
-        except ClientError as error:
-            status = error.response["ResponseMetadata"].get("HTTPStatusCode", 0)
-            if status in (412, 416):
-                raise _Stale(f"status {status}") from None
-            if status in RETRIED_STATUS:
-                raise _Broken(f"status {status}") from None
-            raise UserMistake(
-                f"{self.source} was refused by S3 ({error.response['Error'].get('Code')}); check bucket, key "
-                "and credentials (--unsigned for public buckets)."
-            ) from None
-        except BotoCoreError as error:
-            raise UserMistake(
-                f"{self.source} could not be asked for ({error}); set up credentials, or use --unsigned for "
-                "public buckets."
-            ) from None
-        start = self.have if "ContentRange" in answer else 0
-        self.body = answer["Body"]
-        return _Stream(start, answer["ETag"], start + answer["ContentLength"], self._chunks())
-
-    def _chunks(self) -> Iterator[bytes]:
-        from botocore.exceptions import BotoCoreError
-        from urllib3.exceptions import HTTPError
-
-        try:
-            yield from self.body.iter_chunks(CHUNK)
+            yield _Stream(start, answer["ETag"], start + answer["ContentLength"], body.iter_chunks(CHUNK))
         except (BotoCoreError, HTTPError) as error:
             raise _Broken(f"{type(error).__name__}: {error}") from None
-
-    def __exit__(self, *_: object) -> None:
-        self.body.close()
-
-
-class _S3Unsigned(_S3):
-    unsigned = True

@@ -86,3 +86,33 @@ def velocity(
             where={"study": MEAN},
             title="Agreement with the true velocity, mean over studies never seen",
         )
+
+
+@app.command("trajectory")
+def trajectory(
+    model: Annotated[Path, typer.Option(help="Directory that `finetune trajectory` has written.")],
+    corpus: CorpusPath,
+    truth: Annotated[list[Path], typer.Option(help="truth.h5ad of the test studies' samples. Repeatable.")],
+    out: Out,
+    figure: FigurePath = None,
+    step: Annotated[float, typer.Option(min=0.01, max=0.5, help="The step, as a share of a study's time span.")] = 0.2,
+    seed: Annotated[int, typer.Option(help="Draws the generated cells.")] = 0,
+) -> None:
+    """Cells generated one step on against the cells that really come later."""
+    from velocorpus.corpus.reader import Corpus
+    from velocorpus.evaluation.figures import bars
+    from velocorpus.evaluation.trajectory import MEAN, judge_model
+    from velocorpus.model.pretrained import load_pretrained
+
+    table = judge_model(load_pretrained(model), Corpus(corpus), truth, step=step, seed=seed)
+    table.write(out)
+    typer.echo(table.to_text())
+    if figure is not None:
+        bars(
+            table,
+            figure,
+            label="prediction",
+            values=("energy distance", "sliced Wasserstein"),
+            where={"study": MEAN},
+            title="Distance to the cells that really come later, mean over studies never seen",
+        )

@@ -32,8 +32,7 @@ class Table:
         cells = [list(self.columns), *([_show(value) for value in row] for row in self.rows)]
         widths = [max(len(row[i]) for row in cells) for i in range(len(self.columns))]
         lines = [
-            "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
-            for row in cells
+            "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in cells
         ]
         return "\n".join([self.title, "-" * len(self.title), *lines, *([self.note] if self.note else [])])
 

@@ -35,6 +35,7 @@ MIN_CELLS = 10
 STAY = "staying put"
 HALVES = "two halves of the later cells"
 OURS = "trajectory decoder"
+MEAN = "mean"
 
 
 @dataclass(frozen=True)
@@ -161,15 +162,17 @@ def judge_model(
 
 
 def trajectory_table(rows: Sequence[tuple[str, str, float, float]], *, step: float) -> Table:
-    """The table of all judged studies; each distance also as a ratio to staying put in the same study."""
-    stay = {study: (energy, sliced) for study, method, energy, sliced in rows if method == STAY}
+    """The table of all judged studies and their mean; each distance also as a ratio to staying put in the same study."""
+    judged = pd.DataFrame(rows, columns=["study", "prediction", "energy distance", "sliced Wasserstein"])
+    stay = judged[judged["prediction"] == STAY].set_index("study")
+    for distance in ("energy distance", "sliced Wasserstein"):
+        judged[f"{distance} / staying"] = judged[distance] / stay[distance].reindex(judged["study"]).to_numpy()
+    mean = judged.drop(columns="study").groupby("prediction", sort=False).mean().reset_index()
+    mean.insert(0, "study", MEAN)
     return Table(
-        title="Trajectory decoder: generated cells against the cells that really come later (held-out studies)",
-        columns=("study", "prediction", "energy distance", "of staying put", "sliced Wasserstein", "of staying put "),
-        rows=tuple(
-            (study, method, energy, energy / stay[study][0], sliced, sliced / stay[study][1])
-            for study, method, energy, sliced in rows
-        ),
+        title="Trajectory decoder: generated cells against the cells that really come later, studies never seen",
+        columns=tuple(judged.columns),
+        rows=tuple(map(tuple, pd.concat([judged, mean]).itertuples(index=False))),
         note=f"One step is {step:g} of the study's time span. Lower is better; {HALVES} are the floor.",
     )
 

@@ -33,7 +33,7 @@ def test_the_right_prediction_reaches_the_floor():
     later = {"oracle": lambda rows: rng.poisson(rate[np.minimum(rows + 120, len(rows) + 480)])}
     rows = judge("a", counts, windows(obs, topology="linear", step=0.2), later, seed=0)
     table = trajectory_table(rows, step=0.2)
-    ratio = {row[1]: row[3] for row in table.rows}
+    ratio = {row[1]: row[4] for row in table.rows if row[0] == "a"}
     assert ratio[STAY] == 1.0
     assert ratio["oracle"] < 0.2
     assert ratio[HALVES] < 0.2

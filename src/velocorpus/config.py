@@ -92,6 +92,10 @@ class PretrainConfig(Section):
     clip_norm: float = Field(1.0, gt=0, description="Gradient norm is clipped here.")
     contrastive_weight: float = Field(1.0, ge=0, description="Weight of InfoNCE; 0 switches it off.")
     masked_weight: float = Field(1.0, ge=0, description="Weight of masked expression; 0 switches it off.")
+    batches: Literal["study", "mixed"] = Field(
+        "study",
+        description="Each batch of one study, so that telling studies apart wins no contrast; or of all.",
+    )
     mask_rate: float = Field(0.15, gt=0, lt=1, description="Share of a cell's genes whose values are hidden.")
     seed: int = Field(0, description="Weights, masks and the order of cells.")
     checkpoint_steps: int = Field(100, ge=1, description="A checkpoint every so many steps.")

@@ -23,19 +23,15 @@ DISPERSION_MIN, DISPERSION_MAX = 1e-2, 1e4
 class Contrast(nn.Module):
     """InfoNCE between each modality and fusion and between the modalities, with one learned temperature.
 
-    The projections end in a batch normalisation (SimCLR's): pooled outputs of cells differ little from their common
-    mean at first, and a contrast that has to find that out by itself stays at chance for hundreds of steps.
+    The projected views are standardised over the batch: pooled outputs differ little from their mean at first, and
+    a contrast that has to find that out by itself stays at chance for hundreds of steps. With batches of one study it
+    also takes the study's own offset out, which differs between the modalities and between studies.
     """
 
     def __init__(self, modalities: tuple[str, ...], d_model: int) -> None:
         super().__init__()
         views = (*modalities, names.FUSION)
-        self.projections = nn.ModuleDict(
-            {
-                view: nn.Sequential(nn.Linear(d_model, d_model, bias=False), nn.BatchNorm1d(d_model, affine=False))
-                for view in views
-            }
-        )
+        self.projections = nn.ModuleDict({view: nn.Linear(d_model, d_model, bias=False) for view in views})
         for view in views[1:]:
             self.projections[view].load_state_dict(self.projections[views[0]].state_dict())
         self.pairs = tuple(combinations(views, 2))
@@ -62,6 +58,12 @@ class Contrast(nn.Module):
             values[f"contrastive_{a}_{b}"] = loss
             values[f"top1_{a}_{b}"] = first
         return {"contrastive": torch.stack(losses).mean(), **values, "temperature": 1 / scale}
+
+
+def standardised(x_BD: torch.Tensor) -> torch.Tensor:
+    """Mean 0 and variance 1 over the batch, per dimension; zeros for a batch of one cell."""
+    centred_BD = x_BD - x_BD.mean(0)
+    return centred_BD * (centred_BD.square().mean(0) + 1e-5).rsqrt()
 
 
 class MaskedExpression(nn.Module):

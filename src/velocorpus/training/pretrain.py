@@ -1,8 +1,8 @@
 """Pretraining of the encoder: contrast of its views, and hidden counts, on a corpus' training studies.
 
-Judged on the validation studies: the losses, and how a cell's spliced view is found from its unspliced view among all
-validation cells: `retrieval_top1` (chance is `retrieval_chance`) and `retrieval_rank` (the mean share of the other
-that are farther; chance is 0.5).
+Judged on the validation studies, in batches of one study each: the losses, and how a cell's spliced view is found from
+its unspliced view among the batch: `retrieval_top1` (chance is `retrieval_chance`) and `retrieval_rank` (the mean share
+of the other cells that are farther; chance is 0.5).
 """
 
 from pathlib import Path
@@ -27,6 +27,7 @@ from velocorpus.model.zorro import Zorro
 from velocorpus.training.checkpoint import finish, open_work, say
 from velocorpus.training.corrupt import corrupt
 from velocorpus.training.loop import Schedule, step_rng, train
+from velocorpus.training.studies import StudyBatches
 
 VALIDATION_CELLS = 512
 
@@ -102,7 +103,8 @@ def pretrain(
     }
     torch.manual_seed(pretrain.seed)
     module = Pretraining(model, pretrain, corpus.genes).to(device)
-    loader = Loader(corpus, "train", batch_cells=pretrain.batch_cells, seed=pretrain.seed, **tokens)
+    stream = StudyBatches if pretrain.batches == "study" else Loader
+    loader = stream(corpus, "train", batch_cells=pretrain.batch_cells, seed=pretrain.seed, **tokens)
     held_out = validation_batches(corpus, pretrain.batch_cells, tokens)
     if not held_out:
         say("pretrain: the corpus has no validation cells, so nothing is validated")
@@ -124,36 +126,43 @@ def pretrain(
 
 
 def validation_batches(corpus: Corpus, batch_cells: int, tokens: dict[str, Any]) -> list[CellBatch]:
-    """The same cells of the validation studies each time: at most `VALIDATION_CELLS`, evenly over the split."""
+    """The same cells of the validation studies each time: about `VALIDATION_CELLS`, each batch of one study."""
     cells = corpus.read("validation", layers=tokens["modalities"])
-    rows = np.unique(np.linspace(0, len(cells) - 1, min(len(cells), VALIDATION_CELLS)).astype(np.int64))
-    pieces = [rows[i : i + batch_cells] for i in range(0, len(rows), batch_cells)] if len(cells) else []
-    return [batch_of(cells, piece, **tokens, rng=np.random.default_rng(0)) for piece in pieces]
+    study_of = cells.obs[names.STUDY].to_numpy(zero_copy_only=False).astype(str)
+    studies = np.unique(study_of)
+    batches = []
+    for study in studies:
+        rows = np.flatnonzero(study_of == study)
+        n_pieces = max(1, min(len(rows), VALIDATION_CELLS // len(studies)) // batch_cells)
+        chosen = rows[np.linspace(0, len(rows) - 1, min(len(rows), n_pieces * batch_cells)).astype(np.int64)]
+        for piece in np.array_split(chosen, n_pieces):
+            batches.append(batch_of(cells, piece, **tokens, rng=np.random.default_rng(0)))
+    return batches
 
 
 def validate(module: Pretraining, batches: list[CellBatch], device: torch.device | str) -> dict[str, float]:
-    """Losses as in training (the same hidden genes each time), and retrieval without anything hidden."""
+    """Means over cells of the losses as in training (the same hidden genes each time), and of retrieval without."""
     sums: dict[str, float] = {}
-    views: list[dict[str, torch.Tensor]] = []
     n_cells = sum(map(len, batches))
     for i, batch in enumerate(batches):
         batch = batch.to(device)
-        for key, value in module.loss(batch, step_rng(0, i)).items():
-            sums[key] = sums.get(key, 0.0) + float(value) * len(batch) / n_cells
-        views.append(module.contrast.views(module.encoder(batch)))
-    values = {key: value for key, value in sums.items() if key != "temperature"}
-    if not module.config.contrastive_weight or len(module.encoder.config.modalities) < 2:
-        return values
-    a, b = (torch.cat([v[m] for v in views]) for m in module.encoder.config.modalities[:2])
-    alignment, uniformity = alignment_uniformity(a, b)
-    top1, rank = retrieval(b, a)
-    return values | {
-        "retrieval_top1": top1,
-        "retrieval_rank": rank,
-        "retrieval_chance": 1 / n_cells,
-        "alignment": float(alignment),
-        "uniformity": float(uniformity),
-    }
+        values = {key: float(value) for key, value in module.loss(batch, step_rng(0, i)).items()}
+        if module.config.contrastive_weight and len(module.encoder.config.modalities) > 1:
+            views = module.contrast.views(module.encoder(batch))
+            a, b = (views[m] for m in module.encoder.config.modalities[:2])
+            alignment, uniformity = alignment_uniformity(a, b)
+            top1, rank = retrieval(b, a)
+            values |= {
+                "retrieval_top1": top1,
+                "retrieval_rank": rank,
+                "retrieval_chance": 1 / len(batch),
+                "alignment": float(alignment),
+                "uniformity": float(uniformity),
+            }
+        for key, value in values.items():
+            sums[key] = sums.get(key, 0.0) + value * len(batch) / n_cells
+    sums.pop("temperature", None)
+    return sums
 
 
 def retrieval(a_BD: torch.Tensor, b_BD: torch.Tensor) -> tuple[float, float]:

@@ -14,6 +14,7 @@ from velocorpus.model.pretrained import load_pretrained
 from velocorpus.training import pretrain as pretraining
 from velocorpus.training.corrupt import corrupt
 from velocorpus.training.pretrain import Pretraining, pretrain, retrieval, validate
+from velocorpus.training.studies import StudyBatches
 from velocorpus.training.verify import verify
 
 GENES = HUMAN[:60]
@@ -39,9 +40,10 @@ def test_the_output_directory_is_whole_and_names_its_corpus(corpus, tmp_path):
     assert [r["step"] for r in records if r["split"] == "validation"] == [3, 6]
 
 
-@pytest.mark.parametrize("kill_at", [2, 5])
-def test_a_killed_run_resumes_to_the_same_bytes(corpus, tmp_path, monkeypatch, kill_at):
-    pretrain(corpus, MODEL, PRETRAIN, tmp_path / "whole")
+@pytest.mark.parametrize(("kill_at", "batches"), [(2, "study"), (5, "study"), (5, "mixed")])
+def test_a_killed_run_resumes_to_the_same_bytes(corpus, tmp_path, monkeypatch, kill_at, batches):
+    config = PRETRAIN.model_copy(update={"batches": batches})
+    pretrain(corpus, MODEL, config, tmp_path / "whole")
     calls = iter(range(100))
     loss = Pretraining.loss
 
@@ -53,9 +55,9 @@ def test_a_killed_run_resumes_to_the_same_bytes(corpus, tmp_path, monkeypatch, k
     with monkeypatch.context() as patch:
         patch.setattr(Pretraining, "loss", killed)
         with pytest.raises(KeyboardInterrupt):
-            pretrain(corpus, MODEL, PRETRAIN, tmp_path / "killed")
+            pretrain(corpus, MODEL, config, tmp_path / "killed")
     assert not (tmp_path / "killed").exists()
-    pretrain(corpus, MODEL, PRETRAIN, tmp_path / "killed", resume=True)
+    pretrain(corpus, MODEL, config, tmp_path / "killed", resume=True)
     for name in FILES:
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
 
@@ -114,6 +116,23 @@ def test_eight_cells_are_learned_by_heart(corpus):
     assert float(values["top1_spliced_unspliced"]) == 1.0
 
 
+def test_a_batch_of_study_batches_holds_one_study(corpus):
+    held = pretraining.Corpus(corpus)
+    stream = StudyBatches(held, "train", batch_cells=5, seed=0, modalities=("spliced",), max_genes=9, truncation="top")
+    seen = set()
+    for _ in range(8):
+        batch = next(stream)
+        layer = batch.layers["spliced"]
+        study = next(s for s in ("study_a", "study_b") if drawn_from(held, s, layer, batch.rows_B))
+        seen.add(study)
+    assert seen == {"study_a", "study_b"}
+
+
+def drawn_from(corpus, study, layer, rows):
+    totals = corpus.read("train", studies=[study], layers=("spliced",)).layers["spliced"].totals
+    return bool((totals[rows] == layer.totals_B.numpy()).all())
+
+
 def test_both_losses_off_is_refused(corpus, tmp_path):
     config = PRETRAIN.model_copy(update={"contrastive_weight": 0.0, "masked_weight": 0.0})
     with pytest.raises(UserMistake, match="both 0"):
@@ -161,6 +180,7 @@ def test_validation_hides_the_same_genes_each_time(corpus):
     net = Pretraining(MODEL, PRETRAIN, held.genes).eval()
     tokens = {"modalities": MODEL.modalities, "max_genes": 12, "truncation": "top"}
     batches = pretraining.validation_batches(held, 8, tokens)
-    assert sum(map(len, batches)) == len(np.unique(torch.cat([b.rows_B for b in batches]))) == 15
+    assert [len(b) for b in batches] == [8]
+    assert len(np.unique(batches[0].rows_B)) == 8
     with torch.no_grad():
         assert validate(net, batches, "cpu") == validate(net, batches, "cpu")

@@ -27,7 +27,7 @@ from velocorpus.model.zorro import Zorro
 from velocorpus.training.checkpoint import finish, open_work, say
 from velocorpus.training.corrupt import corrupt
 from velocorpus.training.loop import Schedule, step_rng, train
-from velocorpus.training.studies import StudyBatches
+from velocorpus.training.within_study import StudyBatches
 
 VALIDATION_CELLS = 512
 

@@ -14,8 +14,8 @@ from velocorpus.model.pretrained import load_pretrained
 from velocorpus.training import pretrain as pretraining
 from velocorpus.training.corrupt import corrupt
 from velocorpus.training.pretrain import Pretraining, pretrain, retrieval, validate
-from velocorpus.training.studies import StudyBatches
 from velocorpus.training.verify import verify
+from velocorpus.training.within_study import StudyBatches
 
 GENES = HUMAN[:60]
 MODEL = ModelConfig(d_model=16, n_layers=1, n_heads=2, n_fusion=2, max_genes=12, truncation="sample", dropout=0.1)

@@ -101,7 +101,6 @@ def read_h5ad(path: Path) -> Imported:
         adata = ad.read_h5ad(path)
     except (OSError, KeyError, ValueError) as error:
         raise UserMistake(f"{path} cannot be read as h5ad ({error}); make it again.") from None
-    notes: dict[str, Any] = {}
     if {"mature", "nascent"} <= set(adata.layers) and names.SPLICED not in adata.layers:
         return _from_kb_layers(
             {layer: adata.layers[layer] for layer in ("mature", "nascent", "ambiguous") if layer in adata.layers},
@@ -120,7 +119,6 @@ def read_h5ad(path: Path) -> Imported:
         versions=tuple(map(str, adata.var[names.VERSION])) if names.VERSION in adata.var else None,
         quantifier="h5ad",
         obs=adata.obs.reset_index(drop=True),
-        notes=notes,
     )
 
 

@@ -1,0 +1,102 @@
+"""`count`, `import` and `concord` as a user calls them."""
+
+import json
+import sys
+from dataclasses import dataclass
+
+import pytest
+from bam_makers import ReadSpec, transcript_lines, write_bam
+
+from velocorpus.cli.main import main
+from velocorpus.counting.counts_file import read_counts
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended."""
+
+    returncode: int
+    stderr: str
+
+
+@pytest.fixture
+def velocorpus(monkeypatch, capsys):
+    """The command line in this process, with the exit code that the program would have."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["velocorpus", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        return Done(int(stopped.value.code or 0), capsys.readouterr().err)
+
+    return run
+
+
+@pytest.fixture
+def inputs(tmp_path):
+    (tmp_path / "genes.gtf").write_text(transcript_lines("ENSG00000000003", "T1", [(1001, 1200), (2001, 2200)]))
+    (tmp_path / "cells.tsv").write_text("AAAACCCC-1\n")
+    write_bam(tmp_path / "reads.bam", [ReadSpec(1050, "90M"), ReadSpec(1500, "90M", umi="CCCC")])
+    return tmp_path
+
+
+@pytest.fixture
+def count(velocorpus, inputs):
+    def run(**changes):
+        options = {"bam": "reads.bam", "gtf": "genes.gtf", "barcodes": "cells.tsv", "out": "counts.h5ad"} | changes
+        return velocorpus("count", *(x for key, value in options.items() for x in (f"--{key}", inputs / value)))
+
+    return run
+
+
+def test_count_writes_counts_and_what_became_of_every_read(inputs, count):
+    done = count(qc="qc.json")
+    assert done.returncode == 0, done.stderr
+    adata = read_counts(inputs / "counts.h5ad")
+    assert adata.obs_names.tolist() == ["sample:AAAACCCC"]
+    assert int(adata.layers["spliced"].sum()) == int(adata.layers["unspliced"].sum()) == 1
+    qc = json.loads((inputs / "qc.json").read_text())
+    assert qc["n_reads"] == sum(qc["reads"].values()) == 2
+    assert adata.uns["velocorpus"]["source"]["qc"] == qc
+
+
+def test_same_inputs_same_bytes(inputs, count):
+    count()
+    count(out="again.h5ad")
+    assert (inputs / "counts.h5ad").read_bytes() == (inputs / "again.h5ad").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("broken", "text", "sentence"),
+    [
+        ("genes.gtf", '1\tx\tgene\t1\t2\t.\t+\t.\tgene_id "G";\n', "has no exon lines"),
+        ("cells.tsv", "", "lists no barcodes"),
+        ("cells.tsv", "GGGGGGGG-1\n", "has one of the 1 listed barcodes"),
+        ("cells.tsv", "AAAACCCC-1\nAAAACCCC-2\n", "count every library by itself"),
+        ("reads.bam", "no bam", "is not a BAM"),
+    ],
+)
+def test_mistakes_are_one_sentence_and_exit_code_2(inputs, count, broken, text, sentence):
+    (inputs / broken).write_text(text)
+    done = count()
+    assert done.returncode == 2
+    assert sentence in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    assert not (inputs / "counts.h5ad").exists()
+
+
+def test_missing_bam_is_one_sentence(inputs, count):
+    done = count(bam="other.bam")
+    assert done.returncode == 2
+    assert "The BAM" in done.stderr
+
+
+def test_import_and_concord_of_what_was_counted(inputs, count, velocorpus):
+    count()
+    done = velocorpus("import", inputs / "counts.h5ad", "--out", inputs / "again.h5ad")
+    assert done.returncode == 0, done.stderr
+    pair = [x for name in ("counts", "again") for x in ("--counts", f"{name}={inputs / name}.h5ad")]
+    done = velocorpus("concord", *pair, "--out", inputs / "concord.json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((inputs / "concord.json").read_text())["rows"][0][8] == 0

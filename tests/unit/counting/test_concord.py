@@ -1,0 +1,96 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from velocorpus.counting.concord import concord
+from velocorpus.counting.counts_file import write_counts
+from velocorpus.errors import UserMistake
+
+GENES = [f"ENSG{i:011d}" for i in range(6)]
+TRUE = {
+    layer: np.random.default_rng(i).poisson(5, (4, 6)) for i, layer in enumerate(("spliced", "unspliced", "ambiguous"))
+}
+
+
+@pytest.fixture
+def write(tmp_path):
+    def run(name, layers=TRUE, n_cells=4, sample="s"):
+        path = tmp_path / f"{name}.h5ad"
+        write_counts(
+            path,
+            layers={layer: matrix[:n_cells] for layer, matrix in layers.items()},
+            sample=sample,
+            barcodes=[f"ACGT{i}" for i in range(n_cells)],
+            genes=pd.DataFrame(index=GENES),
+            source={},
+        )
+        return path
+
+    return run
+
+
+def row(table, layer="spliced", genes="all"):
+    found = [dict(zip(table.columns, r, strict=True)) for r in table.rows]
+    return next(r for r in found if (r["layer"], r["genes"]) == (layer, genes))
+
+
+def test_equal_counts_have_no_error(write):
+    table = concord({"a": write("a")}, truth=write("truth"))
+    assert row(table)["error"] == 0
+    assert row(table)["pearson_cells"] == pytest.approx(1)
+
+
+def test_error_is_the_absolute_difference_over_the_true_total(write):
+    more = dict(TRUE, spliced=TRUE["spliced"] + 1)
+    table = concord({"a": write("a", more)}, truth=write("truth"))
+    assert row(table)["error"] == pytest.approx(24 / TRUE["spliced"].sum())
+    assert row(table, "unspliced")["error"] == 0
+    assert row(table, "all")["error"] == pytest.approx(24 / sum(m.sum() for m in TRUE.values()))
+
+
+def test_missing_cells_are_counted_and_left_out(write):
+    table = concord({"a": write("a", n_cells=3)}, truth=write("truth"))
+    assert (row(table)["cells_missing"], row(table)["n_cells"], row(table)["error"]) == (1, 3, 0)
+
+
+def test_absent_layer_is_a_dash_not_a_zero(write):
+    two = {layer: TRUE[layer] for layer in ("spliced", "unspliced")}
+    assert row(concord({"a": write("a", two)}, truth=write("truth")), "ambiguous")["error"] is None
+
+
+def test_pearson_equals_numpys(write):
+    other = dict(TRUE, spliced=np.random.default_rng(9).poisson(5, (4, 6)))
+    table = concord({"a": write("a", other)}, truth=write("truth"))
+    expected = np.median([np.corrcoef(other["spliced"][c], TRUE["spliced"][c])[0, 1] for c in range(4)])
+    assert row(table)["pearson_cells"] == pytest.approx(expected)
+
+
+def test_errors_are_broken_down_by_difficulty(write, tmp_path):
+    genes = tmp_path / "genes.tsv"
+    kinds = ["simple"] * 4 + ["paralog"] * 2
+    genes.write_text("gene_id\tdifficulty\n" + "".join(f"{g}\t{k}\n" for g, k in zip(GENES, kinds, strict=True)))
+    less = dict(TRUE, spliced=TRUE["spliced"] * (np.arange(6) < 4))
+    table = concord({"a": write("a", less)}, truth=write("truth"), genes=genes)
+    assert row(table, genes="simple")["error"] == 0
+    assert row(table, genes="paralog")["error"] == 1
+
+
+def test_without_truth_every_pair_is_compared(write):
+    table = concord({name: write(name) for name in "abc"})
+    assert {(r[0], r[1]) for r in table.rows} == {("b", "a"), ("c", "a"), ("c", "b")}
+
+
+def test_other_cells_are_refused(write):
+    with pytest.raises(UserMistake, match="share no cells"):
+        concord({"a": write("a", sample="x")}, truth=write("truth"))
+
+
+def test_one_file_alone_is_refused(write):
+    with pytest.raises(UserMistake, match="nothing to compare"):
+        concord({"a": write("a")})
+
+
+def test_figure_is_drawn_and_the_same_twice(write, tmp_path):
+    for name in ("one.png", "two.png"):
+        concord({"a": write("a")}, truth=write("truth"), figure=tmp_path / name)
+    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()

@@ -162,7 +162,7 @@ def judge_model(
 
 
 def trajectory_table(rows: Sequence[tuple[str, str, float, float]], *, step: float) -> Table:
-    """The table of all judged studies and their mean; each distance also as a ratio to staying put in the same study."""
+    """The table of all judged studies and their mean; each distance also as a ratio to staying put in that study."""
     judged = pd.DataFrame(rows, columns=["study", "prediction", "energy distance", "sliced Wasserstein"])
     stay = judged[judged["prediction"] == STAY].set_index("study")
     for distance in ("energy distance", "sliced Wasserstein"):

@@ -60,7 +60,8 @@ def finetune_trajectory(
     taught = _studies(data, "train", table, encoder)
     if not taught:
         raise UserMistake(
-            f"No pair of the transitions has both cells in the training split of {corpus}; give transitions of its studies."
+            f"No pair of the transitions has both cells in the training split of {corpus}; "
+            "give transitions of its studies."
         )
     stream = PairStream(taught, batch_pairs=config.batch_cells, seed=config.seed)
     metrics = train(

@@ -10,6 +10,7 @@ from velocorpus.corpus.build import add
 from velocorpus.corpus.manifest import write_manifest
 from velocorpus.corpus.plan import Splits, groups
 from velocorpus.corpus.totals import Totals, build_vocabulary, sample_totals
+from velocorpus.corpus.verify import verify
 from velocorpus.corpus.vocabulary import Vocabulary
 from velocorpus.corpus.writer import write_shards
 from velocorpus.counting.counts_file import read_counts
@@ -111,7 +112,7 @@ def test_adding_rewrites_no_shard_and_equals_a_build_from_scratch(tmp_path, inpu
     assert dict(zip(grown.genes.gene_ids, grown.genes.kept, strict=True)) == dict(
         zip(whole.genes.gene_ids, whole.genes.kept, strict=True)
     )
-    assert grown.samples.drop_columns([]).to_pylist() == whole.samples.to_pylist()
+    assert grown.samples.to_pylist() == whole.samples.to_pylist()
     for path in inputs:
         assert_holds(grown, path)
 
@@ -226,3 +227,29 @@ def test_a_missing_group_of_shards_is_refused(tmp_path, inputs):
             splits=Splits(),
             min_gene_counts=0,
         )
+
+
+def close(folder, inputs):
+    """The workflow's last job over the shards that are there."""
+    write_manifest(
+        folder,
+        shards=sorted((folder / "shards").iterdir()),
+        totals=[sample_totals(path, min_counts=1) for path in inputs],
+        vocabulary=Corpus(folder).genes.as_vocabulary(),
+        samples={},
+        splits=Splits(),
+        min_gene_counts=0,
+    )
+
+
+def test_a_manifest_written_anew_is_the_same_version_unless_something_changed(tmp_path, inputs):
+    folder = make_corpus(tmp_path / "c", inputs[:2], group_samples=1)
+    before = files_of(folder)
+    close(folder, inputs[:2])
+    assert files_of(folder) == before
+    for shard in (folder / "shards").glob("g00001.*"):
+        shard.unlink()
+    close(folder, inputs[:1])
+    manifest = Corpus(folder).manifest
+    assert (manifest["version"], manifest["cells"]) == (2, 40)
+    assert verify(folder) == []

@@ -92,8 +92,9 @@ def pearson(a_NG: np.ndarray, b_NG: np.ndarray, axis: int) -> np.ndarray:
 
 def spearman_columns(a_NG: np.ndarray, b_NG: np.ndarray) -> np.ndarray:
     """Rank correlation of each column; 0 where the prediction is constant. Ties are broken by order, rare here."""
-    ranks = (
-        np.argsort(np.argsort(x, axis=0, kind="stable"), axis=0, kind="stable").astype(float) for x in (a_NG, b_NG)
-    )
-    found = pearson(*ranks, axis=0)
+    found = pearson(_ranks(a_NG), _ranks(b_NG), axis=0)
     return np.where(a_NG.std(axis=0) > 0, np.nan_to_num(found), 0.0)
+
+
+def _ranks(x_NG: np.ndarray) -> np.ndarray:
+    return np.argsort(np.argsort(x_NG, axis=0, kind="stable"), axis=0, kind="stable").astype(float)

@@ -93,7 +93,7 @@ def dense(cells: Cells, rows_B: np.ndarray, genes_Q: np.ndarray) -> np.ndarray:
 
 def sizes(cells: Cells) -> np.ndarray:
     """Spliced + unspliced counts of each cell, (N,) float32."""
-    return sum(cells.layers[name].totals for name in LAYERS).astype(np.float32)
+    return np.stack([cells.layers[name].totals for name in LAYERS]).sum(axis=0).astype(np.float32)
 
 
 @torch.no_grad()

@@ -179,7 +179,7 @@ def _studies(adata: ad.AnnData, study_key: str | None) -> np.ndarray:
 
 
 def _vocabulary_warnings(tokens_G: np.ndarray, matrices: dict[str, Any]) -> list[str]:
-    total = sum(np.asarray(m.sum(axis=0), dtype=float).ravel() for m in matrices.values())
+    total = np.stack([np.asarray(m.sum(axis=0), dtype=float).ravel() for m in matrices.values()]).sum(axis=0)
     share = float(total[tokens_G >= 0].sum() / max(total.sum(), 1))
     unknown = int((tokens_G < 0).sum())
     if share >= 0.5:

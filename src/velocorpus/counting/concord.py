@@ -16,9 +16,10 @@ import numpy as np
 from scipy import sparse
 
 from velocorpus import names
+from velocorpus.counting.anndata_file import read_anndata
 from velocorpus.errors import UserMistake
 from velocorpus.evaluation.table import Table, Value
-from velocorpus.files import existing, open_text, replacing
+from velocorpus.files import open_text, replacing
 
 ALL_LAYERS = "all"
 ALL_GENES = "all"
@@ -60,10 +61,7 @@ def concord(
 
 
 def _load(path: Path) -> ad.AnnData:
-    try:
-        adata = ad.read_h5ad(existing(path, "counts file"))
-    except (OSError, KeyError) as error:
-        raise UserMistake(f"{path} cannot be read as h5ad ({error}); make it again.") from None
+    adata = read_anndata(path, "counts file")
     for layer in (names.SPLICED, names.UNSPLICED):
         if layer not in adata.layers:
             raise UserMistake(f"{path} has no layer '{layer}'; give counts.h5ad files.")
@@ -160,7 +158,7 @@ def _draw(path: Path, pairs: list[tuple[str, str]], loaded: Mapping[str, ad.AnnD
 
     layers = (*names.LAYERS, ALL_LAYERS)
     fig, axes = plt.subplots(
-        len(pairs), len(layers), figsize=(3 * len(layers), 3 * len(pairs)), squeeze=False, layout="constrained"
+        len(pairs), len(layers), figsize=(3 * len(layers), 3.4 * len(pairs)), squeeze=False, layout="constrained"
     )
     for (name, against), line in zip(pairs, axes, strict=True):
         cells = loaded[against].obs_names.intersection(loaded[name].obs_names, sort=False)
@@ -175,7 +173,8 @@ def _draw(path: Path, pairs: list[tuple[str, str]], loaded: Mapping[str, ad.AnnD
             top = float(max(s.max() for s in sums)) * 1.5
             panel.plot([1, top], [1, top], color="0.7", linewidth=1, zorder=0)
             panel.scatter(*sums, s=6, alpha=0.6, linewidths=0)
-            panel.set(xscale="log", yscale="log", xlim=(0.8, top), ylim=(0.8, top), aspect="equal")
+            panel.set(xscale="log", yscale="log", xlim=(0.8, top), ylim=(0.8, top))
+            panel.set_box_aspect(1)
     with replacing(path) as aside:
         fig.savefig(aside, dpi=120, metadata={"Software": None} if path.suffix == ".png" else None)
     plt.close(fig)

@@ -23,6 +23,7 @@ import pandas as pd
 from scipy import sparse
 
 from velocorpus import names
+from velocorpus.counting.anndata_file import read_anndata
 from velocorpus.counting.tables import read_matrix_market
 from velocorpus.errors import UserMistake
 from velocorpus.files import existing, open_text
@@ -95,12 +96,7 @@ def read_loom(path: Path) -> Imported:
 
 def read_h5ad(path: Path) -> Imported:
     """An AnnData's layers; X is ignored, the columns of obs are kept for labels."""
-    import anndata as ad
-
-    try:
-        adata = ad.read_h5ad(path)
-    except (OSError, KeyError, ValueError) as error:
-        raise UserMistake(f"{path} cannot be read as h5ad ({error}); make it again.") from None
+    adata = read_anndata(path)
     if {"mature", "nascent"} <= set(adata.layers) and names.SPLICED not in adata.layers:
         return _from_kb_layers(
             {layer: adata.layers[layer] for layer in ("mature", "nascent", "ambiguous") if layer in adata.layers},

@@ -12,6 +12,7 @@ import pysam
 import pytest
 from bam_makers import ReadSpec, padding, transcript_lines, velocyto_counts, write_bam
 
+from velocorpus.cells.calling import call_cells
 from velocorpus.counting.alignments import read_barcodes
 from velocorpus.counting.count import count_bam
 from velocorpus.counting.importers import read_any
@@ -125,22 +126,39 @@ def test_real_cell_ranger_reads_count_as_velocyto_counts_them_by_every_logic(tmp
     assert_equal(tmp_path, bam, gtf, bare, tuple(LOGICS), at_least=1000)
 
 
-@pytest.mark.slow
-def test_simulated_reads_count_as_velocyto_counts_them(tmp_path):
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory):
+    """The simulator's tiny BAM with all its difficulties: BAM, GTF, the true cells."""
     from velocorpus.simulate import presets, products
 
+    folder = tmp_path_factory.mktemp("simulated")
     preset = presets.preset("tiny")
     plan = next(plan for plan in preset.samples if plan.product == "bam")
-    products.write_reference(preset, tmp_path / "reference")
-    products.write_sample(preset, plan, tmp_path / "sample")
-    whole = next((tmp_path / "sample").rglob("*.bam"))
-    barcodes = read_barcodes(next((tmp_path / "sample").rglob("barcodes.tsv")))[:3]
+    products.write_reference(preset, folder)
+    products.write_sample(preset, plan, folder / "sample")
+    bam, cells = (next((folder / "sample").rglob(name)) for name in ("*.bam", "barcodes.tsv"))
+    return bam, next((folder / "reference").rglob("*.gtf*")), read_barcodes(cells)
+
+
+@pytest.mark.slow
+def test_simulated_reads_count_as_velocyto_counts_them(tmp_path, simulated):
+    whole, gtf, cells = simulated
     some = tmp_path / "some.bam"
     with pysam.AlignmentFile(str(whole), "rb") as reads, pysam.AlignmentFile(str(some), "wb", template=reads) as out:
         for read in reads:
-            if read.has_tag("CB") and read.get_tag("CB").split("-")[0] in barcodes:
+            if read.has_tag("CB") and read.get_tag("CB").split("-")[0] in cells[:3]:
                 out.write(read)
-    assert_equal(tmp_path, some, next((tmp_path / "reference").rglob("*.gtf*")), list(barcodes), at_least=1000)
+    assert_equal(tmp_path, some, gtf, list(cells[:3]), at_least=1000)
+
+
+@pytest.mark.slow
+def test_simulated_cells_are_called_from_among_the_empty_droplets(simulated):
+    bam, gtf, cells = simulated
+    counts = count_bam(bam, read_gtf(gtf), None)
+    totals = np.asarray(sum(matrix.sum(axis=1) for matrix in counts.layers.values())).ravel()
+    called = {barcode for barcode, is_cell in zip(counts.barcodes, call_cells(totals).is_cell, strict=True) if is_cell}
+    assert len(counts.barcodes) > len(cells)
+    assert called == set(cells)
 
 
 @needs_data

@@ -40,7 +40,7 @@ def run(folder: Path, *, kill_at: int | None = None, **values: float) -> torch.n
 
 def test_training_lowers_the_loss(tmp_path):
     run(tmp_path, steps=200)
-    records = [json.loads(line) for line in (tmp_path / "metrics.jsonl").open()]
+    records = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     losses = [record["loss"] for record in records if record["split"] == "train"]
     assert sum(losses[-10:]) < 0.3 * sum(losses[:10])
 

@@ -83,16 +83,76 @@ def studies_taught_by(truth):
     return "|".join(map(re.escape, found)) or "(?!)"
 
 
-def evaluation_tables():
-    """The tables of the report, in the order in which they are shown."""
-    return ["results/evaluate/corpus.json"]
-
-
-def evaluation_figures():
-    return ["results/figures/curves.png"]
+def taught_targets():
+    """Velocities of every study but the test's, each by its teacher."""
+    return [f"results/targets/{PROJECT.teacher(study)}/{study}.h5ad" for study in TAUGHT_STUDIES]
 
 
 HELD_OUT = [
     *repeated("--validation-study", CONFIG.corpus.validation_studies),
     *repeated("--test-study", CONFIG.corpus.test_studies),
 ]
+# Decoders are judged on studies that they have not seen; without such studies there is nothing to judge.
+JUDGED_SPLIT = "test" if CONFIG.corpus.test_studies else "validation"
+JUDGED_STUDIES = CONFIG.corpus.test_studies or CONFIG.corpus.validation_studies
+JUDGED_BY_TRUTH = [study for study in JUDGED_STUDIES if study in PROJECT.simulated_studies]
+# Samples whose counts can be compared: with their truth, or with a second count of the same reads.
+RECOUNTS = {
+    name: [other for other, row in TABLES.samples.items() if row.same_reads_as == name]
+    for name in TABLES.samples
+}
+COMPARED = [
+    name
+    for name, sample in TABLES.samples.items()
+    if sample.in_corpus and (RECOUNTS[name] or (sample.truth and sample.reference))
+]
+
+
+def counts_compared(wildcards):
+    return outcomes_of([wildcards.sample, *RECOUNTS[wildcards.sample]])
+
+
+def truth_compared(wildcards):
+    return TABLES.samples[wildcards.sample].truth or []
+
+
+def counts_labelled(wildcards):
+    """Each count of the same reads by what made it: the quantifier, and the engine where it is not ours."""
+    labels = {}
+    for name in (wildcards.sample, *RECOUNTS[wildcards.sample]):
+        sample = TABLES.samples[name]
+        engine = sample.count_engine or CONFIG.quantify.count_engine
+        label = (
+            sample.quantifier if sample.quantifier in ("kb", "import") else f"{sample.quantifier} {engine}"
+        )
+        labels[f"{label} ({name})" if label in labels else label] = name
+    return repeated(
+        "--counts", [f"{label}=results/counts/{name}/counts.h5ad" for label, name in labels.items()]
+    )
+
+
+def scvelo_judged(wildcards):
+    return [
+        f"results/targets/{teacher}/{study}.h5ad"
+        for teacher in CONFIG.evaluate.scvelo
+        for study in JUDGED_BY_TRUTH
+    ]
+
+
+def evaluation_tables():
+    """The tables of the report, in the order in which they are shown."""
+    return [
+        *(f"results/evaluate/counts/{sample}.json" for sample in COMPARED),
+        "results/evaluate/corpus.json",
+        *(["results/evaluate/expression.json"] if JUDGED_STUDIES else []),
+        *(["results/evaluate/velocity.json"] if JUDGED_BY_TRUTH else []),
+    ]
+
+
+def evaluation_figures():
+    """Figures that no table's rule draws beside it, and the velocities of the studies asked for."""
+    return [
+        "results/figures/curves.png",
+        *(f"results/velocities/{study}.h5ad" for study in PROJECT.velocity_studies),
+        f"results/trajectories/{PROJECT.trajectory_study}.h5ad",
+    ]

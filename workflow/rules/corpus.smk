@@ -16,6 +16,8 @@ rule total_sample:
         "results/totals/{sample}.feather",
     log:
         "logs/total_sample/{sample}.log",
+    conda:
+        "../../envs/velocorpus.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=30,
@@ -33,6 +35,8 @@ rule number_genes:
         update("results/corpus/vocabulary.feather"),
     log:
         "logs/number_genes.log",
+    conda:
+        "../../envs/velocorpus.yaml"
     resources:
         mem_mb=2000,
         runtime=30,
@@ -57,6 +61,8 @@ rule shard_group:
         "logs/shard_group/{group}.log",
     benchmark:
         "results/benchmarks/shard_group/{group}.tsv"
+    conda:
+        "../../envs/velocorpus.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
@@ -88,6 +94,8 @@ rule close_corpus:
         "results/corpus/samples.feather",
     log:
         "logs/close_corpus.log",
+    conda:
+        "../../envs/velocorpus.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=60,

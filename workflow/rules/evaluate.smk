@@ -1,9 +1,38 @@
-"""Judgements: each is one table (JSON); figures beside them.
+"""Judgements: each is one table (JSON), with its figure; velocities and trajectories of whole studies.
 
 OUTPUTS:
-    results/evaluate/corpus.json
-    results/figures/curves.png
+    results/evaluate/{corpus, expression, velocity}.json, results/evaluate/counts/{sample}.json
+    results/figures/*.png
+    results/studies/{study}.h5ad, results/velocities/{study}.h5ad, results/trajectories/{study}.h5ad
 """
+
+
+rule compare_counts:
+    """Counts of one sample against its truth, or against other counts of the same reads."""
+    input:
+        outcomes=counts_compared,
+        truth=truth_compared,
+    output:
+        table="results/evaluate/counts/{sample}.json",
+        figure=report(
+            "results/figures/counts/{sample}.png",
+            caption="../report/counts.rst",
+            category="Counts",
+            labels={"sample": "{sample}"},
+        ),
+    log:
+        "logs/compare_counts/{sample}.log",
+    conda:
+        "../../envs/velocorpus.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=30,
+    params:
+        counts=counts_labelled,
+        truth=lambda wildcards, input: repeated("--truth", input.truth),
+    shell:
+        "velocorpus concord {params.counts:q} {params.truth:q} --out {output.table:q} --figure {output.figure:q} "
+        "2> {log:q}"
 
 
 rule tell_corpus:
@@ -15,6 +44,8 @@ rule tell_corpus:
         "results/evaluate/corpus.json",
     log:
         "logs/tell_corpus.log",
+    conda:
+        "../../envs/velocorpus.yaml"
     resources:
         mem_mb=1000,
         runtime=10,
@@ -35,8 +66,134 @@ rule draw_curves:
         ),
     log:
         "logs/draw_curves.log",
+    conda:
+        "../../envs/velocorpus.yaml"
     resources:
         mem_mb=1000,
         runtime=10,
     shell:
         "velocorpus report curves {input:q} --out {output:q} 2> {log:q}"
+
+
+rule judge_expression:
+    """The expression decoder against constants, means, medians and neighbours."""
+    input:
+        corpus="results/corpus/manifest.json",
+        model="results/models/expression/model.safetensors",
+    output:
+        table="results/evaluate/expression.json",
+        figure=report(
+            "results/figures/expression.png",
+            caption="../report/expression.rst",
+            category="Expression",
+            labels={"figure": "decoder and baselines"},
+        ),
+    log:
+        "logs/judge_expression.log",
+    benchmark:
+        "results/benchmarks/judge_expression.tsv"
+    conda:
+        "../../envs/velocorpus.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+    params:
+        split=JUDGED_SPLIT,
+    shell:
+        "velocorpus evaluate expression --model results/models/expression --corpus results/corpus "
+        "--split {params.split} --out {output.table:q} --figure {output.figure:q} > {log:q} 2>&1"
+
+
+rule judge_velocity:
+    """The velocity decoder and scVelo against the true velocities of studies that neither has seen."""
+    input:
+        corpus="results/corpus/manifest.json",
+        model="results/models/velocity/model.safetensors",
+        truth=collect("results/targets/truth/{study}.h5ad", study=JUDGED_BY_TRUTH),
+        scvelo=scvelo_judged,
+    output:
+        table="results/evaluate/velocity.json",
+        figure=report(
+            "results/figures/velocity.png",
+            caption="../report/velocity.rst",
+            category="Velocity",
+            labels={"figure": "decoder and scVelo"},
+        ),
+    log:
+        "logs/judge_velocity.log",
+    benchmark:
+        "results/benchmarks/judge_velocity.tsv"
+    conda:
+        "../../envs/velocorpus.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+    params:
+        split=JUDGED_SPLIT,
+        truth=lambda wildcards, input: repeated("--truth", input.truth),
+        scvelo=lambda wildcards, input: repeated("--scvelo", input.scvelo),
+    shell:
+        "velocorpus evaluate velocity --model results/models/velocity --corpus results/corpus {params.truth:q} "
+        "{params.scvelo:q} --split {params.split} --out {output.table:q} --figure {output.figure:q} > {log:q} 2>&1"
+
+
+rule export_study:
+    """The kept cells of one study as an AnnData: what an analyst starts from."""
+    input:
+        "results/corpus/manifest.json",
+    output:
+        temp("results/studies/{study}.h5ad"),
+    log:
+        "logs/export_study/{study}.log",
+    conda:
+        "../../envs/velocorpus.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=30,
+    shell:
+        "velocorpus corpus export results/corpus --study {wildcards.study:q} --out {output:q} 2> {log:q}"
+
+
+rule write_velocities:
+    """Velocities of one study, ready for scVelo's graph and plots."""
+    input:
+        cells="results/studies/{study}.h5ad",
+        model="results/models/velocity/model.safetensors",
+    output:
+        "results/velocities/{study}.h5ad",
+    log:
+        "logs/write_velocities/{study}.log",
+    conda:
+        "../../envs/velocorpus.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+    shell:
+        "velocorpus velocity {input.cells:q} --model results/models/velocity --out {output:q} 2> {log:q}"
+
+
+rule generate_trajectories:
+    """Trajectories that the generative decoder rolls out, drawn over the study's embedding."""
+    input:
+        cells="results/studies/{study}.h5ad",
+        model="results/models/trajectory/model.safetensors",
+    output:
+        states="results/trajectories/{study}.h5ad",
+        figure=report(
+            "results/figures/trajectories/{study}.png",
+            caption="../report/trajectory.rst",
+            category="Trajectory",
+            labels={"study": "{study}"},
+        ),
+    log:
+        "logs/generate_trajectories/{study}.log",
+    conda:
+        "../../envs/velocorpus.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+    params:
+        steps=CONFIG.evaluate.trajectory_steps,
+    shell:
+        "velocorpus trajectory {input.cells:q} --model results/models/trajectory --steps {params.steps} "
+        "--out {output.states:q} --figure {output.figure:q} 2> {log:q}"

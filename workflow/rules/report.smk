@@ -19,6 +19,8 @@ rule summarise:
         ),
     log:
         "logs/summarise.log",
+    conda:
+        "../../envs/velocorpus.yaml"
     resources:
         mem_mb=1000,
         runtime=10,

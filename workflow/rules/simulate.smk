@@ -15,6 +15,8 @@ rule simulate_reference:
         whitelist="results/simulated/whitelist.txt",
     log:
         "logs/simulate_reference.log",
+    conda:
+        "../../envs/velocorpus.yaml"
     resources:
         mem_mb=2000,
         runtime=30,
@@ -39,6 +41,8 @@ rule simulate_fastq:
         "benchmarks/out/simulate_fastq/{sample}.tsv"
     wildcard_constraints:
         sample=simulated_as(".fastq.gz"),
+    conda:
+        "../../envs/velocorpus.yaml"
     resources:
         mem_mb=3000,
         runtime=60,
@@ -60,6 +64,8 @@ rule simulate_bam:
         "benchmarks/out/simulate_bam/{sample}.tsv"
     wildcard_constraints:
         sample=simulated_as(".bam"),
+    conda:
+        "../../envs/velocorpus.yaml"
     resources:
         mem_mb=3000,
         runtime=60,
@@ -78,6 +84,8 @@ rule simulate_loom:
         "logs/simulate_loom/{sample}.log",
     wildcard_constraints:
         sample=simulated_as(".loom"),
+    conda:
+        "../../envs/velocorpus.yaml"
     resources:
         mem_mb=2000,
         runtime=30,
@@ -96,6 +104,8 @@ rule simulate_counts:
         "logs/simulate_counts/{sample}.log",
     wildcard_constraints:
         sample=simulated_as("counts.h5ad"),
+    conda:
+        "../../envs/velocorpus.yaml"
     resources:
         mem_mb=2000,
         runtime=30,

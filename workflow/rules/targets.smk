@@ -1,9 +1,8 @@
-"""Velocities to learn from, per study: the truth where all of its samples have one, scVelo elsewhere.
+"""Velocities and transitions to learn from and to judge by, per study and teacher: the truth, or a mode of scVelo.
 
 OUTPUTS:
-    results/targets/{study}.h5ad                 what the velocity decoder is taught
+    results/targets/{teacher}/{study}.h5ad       velocities; the teacher is `truth` or `scvelo_...`
     results/transitions/{study}.feather          pairs of cells, one a step after the other, for the trajectories
-    results/scvelo/{teacher}/{study}.h5ad        scVelo's own velocities of a test study, to compare with
 """
 
 
@@ -12,11 +11,11 @@ rule make_true_targets:
     input:
         truth=study_truths,
     output:
-        "results/targets/{study}.h5ad",
+        "results/targets/truth/{study}.h5ad",
     log:
         "logs/make_true_targets/{study}.log",
-    wildcard_constraints:
-        study=studies_taught_by(truth=True),
+    conda:
+        "../../envs/velocorpus.yaml"
     resources:
         mem_mb=2000,
         runtime=30,
@@ -27,40 +26,19 @@ rule make_true_targets:
 
 
 rule make_scvelo_targets:
-    """scVelo's velocities, with their confidence per gene."""
+    """scVelo's velocities, with their confidence per gene: a teacher, and what the decoder is compared with."""
     input:
         outcomes=study_counts,
     output:
-        "results/targets/{study}.h5ad",
+        "results/targets/{teacher}/{study}.h5ad",
     log:
-        "logs/make_scvelo_targets/{study}.log",
+        "logs/make_scvelo_targets/{teacher}/{study}.log",
     benchmark:
-        "results/benchmarks/make_scvelo_targets/{study}.tsv"
-    wildcard_constraints:
-        study=studies_taught_by(truth=False),
-    threads: 2
-    resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
-        runtime=lambda wildcards, attempt: 240 * attempt,
-    params:
-        counts=lambda wildcards, input: repeated("--counts", input.outcomes),
-        teacher=CONFIG.targets.teacher,
-    shell:
-        "velocorpus targets --teacher {params.teacher:q} {params.counts:q} --threads {threads} --out {output:q} 2> {log:q}"
-
-
-rule run_scvelo:
-    """scVelo on a study that the decoder has not seen, for comparison."""
-    input:
-        outcomes=study_counts,
-    output:
-        "results/scvelo/{teacher}/{study}.h5ad",
-    log:
-        "logs/run_scvelo/{teacher}/{study}.log",
-    benchmark:
-        "results/benchmarks/run_scvelo/{teacher}/{study}.tsv"
+        "results/benchmarks/make_scvelo_targets/{teacher}/{study}.tsv"
     wildcard_constraints:
         teacher="scvelo_[a-z]+",
+    conda:
+        "../../envs/velocorpus.yaml"
     threads: 2
     resources:
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
@@ -81,6 +59,8 @@ rule make_true_transitions:
         "logs/make_true_transitions/{study}.log",
     wildcard_constraints:
         study=studies_taught_by(truth=True),
+    conda:
+        "../../envs/velocorpus.yaml"
     resources:
         mem_mb=2000,
         runtime=30,
@@ -102,6 +82,8 @@ rule make_scvelo_transitions:
         "results/benchmarks/make_scvelo_transitions/{study}.tsv"
     wildcard_constraints:
         study=studies_taught_by(truth=False),
+    conda:
+        "../../envs/velocorpus.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
         runtime=lambda wildcards, attempt: 240 * attempt,

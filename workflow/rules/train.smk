@@ -30,6 +30,8 @@ rule pretrain_encoder:
         "logs/pretrain_encoder.log",
     benchmark:
         "results/benchmarks/pretrain_encoder.tsv"
+    conda:
+        "../../envs/velocorpus.yaml"
     threads: 2
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
@@ -54,6 +56,8 @@ rule finetune_expression:
         "logs/finetune_expression.log",
     benchmark:
         "results/benchmarks/finetune_expression.tsv"
+    conda:
+        "../../envs/velocorpus.yaml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
@@ -70,7 +74,7 @@ rule finetune_velocity:
     input:
         corpus="results/corpus/manifest.json",
         encoder="results/models/encoder/model.safetensors",
-        targets=collect("results/targets/{study}.h5ad", study=TAUGHT_STUDIES),
+        targets=taught_targets(),
         training=ancient(TRAINING),
     output:
         collect("results/models/velocity/{file}", file=MODEL_FILES),
@@ -78,6 +82,8 @@ rule finetune_velocity:
         "logs/finetune_velocity.log",
     benchmark:
         "results/benchmarks/finetune_velocity.tsv"
+    conda:
+        "../../envs/velocorpus.yaml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
@@ -103,6 +109,8 @@ rule finetune_trajectory:
         "logs/finetune_trajectory.log",
     benchmark:
         "results/benchmarks/finetune_trajectory.tsv"
+    conda:
+        "../../envs/velocorpus.yaml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,

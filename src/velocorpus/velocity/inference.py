@@ -27,8 +27,8 @@ from velocorpus.training.studies import LAYERS, encode, take
 from velocorpus.velocity.study import cells_in, ensembl_ids
 
 MIN_CELLS = 10
-# A gene whose predicted shape is more certain than this takes part in scVelo's graph; 0 = no better than noise.
-MIN_CONFIDENCE = 0.1
+# A gene of more confidence than this takes part in scVelo's graph; 0 = no movement that the decoder is sure of.
+MIN_CONFIDENCE = 0.25
 GRAPH_NEIGHBOURS = 30
 _CHUNK = 128
 
@@ -39,8 +39,8 @@ class StudyVelocities:
 
     velocity_NG: np.ndarray  # float32
     std_NG: np.ndarray  # float32
-    confidence_G: np.ndarray  # float32, 1 - mean predicted variance of the shape, in [0, 1]; 0 where not usable
-    confidence_N: np.ndarray  # float32, the same mean over usable genes
+    confidence_G: np.ndarray  # float32 in [0, 1]: share of the predicted mean over mean + variance of the square shape
+    confidence_N: np.ndarray  # float32, the same over a cell's usable genes
 
 
 def load_decoder(model: Pretrained) -> tuple[Zorro, VelocityDecoder]:
@@ -68,7 +68,7 @@ def study_velocities(
     genes_Q = np.flatnonzero(context.usable_G)
     velocity_NG = np.full((n, g), np.nan, np.float32)
     std_NG = np.full((n, g), np.nan, np.float32)
-    variance_Q, confidence_N = np.zeros(len(genes_Q)), np.zeros(n, np.float32)
+    square_Q, variance_Q, confidence_N = np.zeros(len(genes_Q)), np.zeros(len(genes_Q)), np.zeros(n, np.float32)
     tokens_Q = torch.from_numpy(tokens_G[genes_Q]).to(device)
     statistics_QS = torch.from_numpy(context.statistics(genes_Q)).to(device)
     for start in range(0, n, _CHUNK):
@@ -77,13 +77,14 @@ def study_velocities(
         output = decoder(memory_NMD[start : start + _CHUNK].to(device), tokens_Q, features, statistics_QS)
         unit_Q = output.log_scale_Q.exp().cpu().numpy() * context.scale_G[genes_Q]
         variance_BQ = output.log_variance_BQ.exp().cpu().numpy()
-        velocity_NG[np.ix_(rows_B, genes_Q)] = output.z_BQ.cpu().numpy() * unit_Q
+        z_BQ = output.z_BQ.cpu().numpy()
+        velocity_NG[np.ix_(rows_B, genes_Q)] = z_BQ * unit_Q
         std_NG[np.ix_(rows_B, genes_Q)] = np.sqrt(variance_BQ) * unit_Q
+        square_Q += (z_BQ**2).sum(axis=0)
         variance_Q += variance_BQ.sum(axis=0)
-        if len(genes_Q):
-            confidence_N[rows_B] = np.clip(1 - variance_BQ, 0, 1).mean(axis=1)
+        confidence_N[rows_B] = (z_BQ**2).sum(axis=1) / np.maximum((z_BQ**2 + variance_BQ).sum(axis=1), 1e-12)
     confidence_G = np.zeros(g, np.float32)
-    confidence_G[genes_Q] = np.clip(1 - variance_Q / n, 0, 1)
+    confidence_G[genes_Q] = square_Q / np.maximum(square_Q + variance_Q, 1e-12)
     return StudyVelocities(velocity_NG, std_NG, confidence_G, confidence_N)
 
 

@@ -47,8 +47,9 @@ def bring_in(
     """Import `path` and write `out`; returns what there is to tell, one line a thing.
 
     Cells are all of the input's, those of `cell_list`, or those that `caller` calls from the totals; barcodes lose
-    10x's `-1`. Genes lose their version, or are mapped by `gene_table`. Refused: what the readers and `write_counts` refuse,
-    a `cell_list` that shares no barcode with the input, a `cell_type` column that is not there.
+    10x's `-1`. Genes lose their version, or are mapped by `gene_table`. Refused: what the readers and
+    `write_counts` refuse, a `cell_list` that shares no barcode with the input, a `cell_type` column that is not
+    there.
     """
     counts = read_any(path)
     _check_shapes(path, counts)

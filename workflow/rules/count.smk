@@ -111,7 +111,9 @@ rule list_cells:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
-        min_umis=repeated("--min-umis", [CONFIG.quantify.bam_min_umis] if CONFIG.quantify.bam_min_umis else []),
+        min_umis=repeated(
+            "--min-umis", [CONFIG.quantify.bam_min_umis] if CONFIG.quantify.bam_min_umis else []
+        ),
     shell:
         "velocorpus cells --bam {input.bam:q} {params.min_umis:q} --out {output:q} 2> {log:q}"
 

@@ -19,11 +19,12 @@ import pandas as pd
 from scipy import sparse
 
 from velocorpus import names
+from velocorpus.counting.anndata_file import read_anndata
 from velocorpus.counting.counts_file import read_counts
 from velocorpus.counting.outcome import counts_of, read_outcome
 from velocorpus.data.targets import StudyTargets
 from velocorpus.errors import UserMistake
-from velocorpus.files import existing, replacing
+from velocorpus.files import replacing
 from velocorpus.simulate.truth import read_truth
 
 TRUTH = "truth"
@@ -116,7 +117,7 @@ def write_targets(path: Path | str, targets: StudyTargets) -> None:
 
 def read_targets(path: Path | str) -> StudyTargets:
     """Read `targets.h5ad`."""
-    adata = ad.read_h5ad(existing(path, "targets file"))
+    adata = read_anndata(path, "targets file")
     if names.VELOCITY not in adata.layers or "confidence" not in adata.var:
         raise UserMistake(f"{path} has no layer 'velocity' and column 'confidence'; make it by `targets`.")
     return StudyTargets(
@@ -183,8 +184,8 @@ def quiet_scvelo() -> Iterator[Any]:
         warnings.simplefilter("ignore")
         import scvelo as scv
 
-    with warnings.catch_warnings():
-        # After the import, which sets filters of its own.
+    # Recorded, not only filtered: scVelo itself switches DeprecationWarning on again while it runs.
+    with warnings.catch_warnings(record=True) as caught:
         for category in (DeprecationWarning, FutureWarning, PendingDeprecationWarning):
             warnings.simplefilter("ignore", category)
         warnings.filterwarnings("ignore", module=r"(scvelo|scanpy|umap|numba|sklearn|anndata)\b")
@@ -193,6 +194,9 @@ def quiet_scvelo() -> Iterator[Any]:
             yield scv
         finally:
             scv.settings.verbosity = verbosity
+    for warning in caught:
+        if "site-packages" not in warning.filename:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
 
 def _array(matrix: Any) -> np.ndarray:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,10 +48,9 @@ def write_json(path: Path | str, value: Any) -> None:
 def read_json(path: Path | str) -> Any:
     """The value in a JSON file; a missing or broken file is the user's mistake."""
     try:
-        return json.loads(existing(path).read_text(encoding="utf-8"))
-    except ValueError as error:
-        if isinstance(error, UserMistake):
-            raise
+        with open_text(path) as text:
+            return json.load(text)
+    except json.JSONDecodeError as error:
         raise UserMistake(f"{path} is not JSON ({error}); make it again or restore it.") from None
 
 
@@ -58,18 +58,26 @@ def existing(path: Path | str, what: str = "file") -> Path:
     """`path`, or a `UserMistake` that says which `what` is missing."""
     path = Path(path)
     if not path.exists():
-        raise UserMistake(
-            f"The {what} {path} does not exist; check the path (working folder: {os.getcwd()})."
-        )
+        raise UserMistake(f"The {what} {path} does not exist; check the path (working folder: {os.getcwd()}).")
     return path
 
 
-def open_text(path: Path | str) -> IO[str]:
-    """Open a plain or gzip-compressed text file for reading, told apart by content."""
+@contextmanager
+def open_text(path: Path | str) -> Iterator[IO[str]]:
+    """Open a plain or gzip-compressed text file for reading, told apart by content.
+
+    A folder, a gzip stream that is cut or damaged and bytes that are no UTF-8 are the user's mistake.
+    """
     path = existing(path)
+    if path.is_dir():
+        raise UserMistake(f"{path} is a folder; give the file.")
     with path.open("rb") as raw:
         compressed = raw.read(2) == b"\x1f\x8b"
-    return gzip.open(path, "rt", encoding="utf-8") if compressed else path.open(encoding="utf-8")
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") if compressed else path.open(encoding="utf-8") as lines:
+            yield lines
+    except (EOFError, gzip.BadGzipFile, zlib.error, UnicodeDecodeError) as error:
+        raise UserMistake(f"{path} cannot be read as text to its end ({error}); copy it again.") from None
 
 
 def sha256(path: Path | str) -> str:

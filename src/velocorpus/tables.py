@@ -51,21 +51,15 @@ def _column(
 class Sample:
     """One library. An empty text means "not given"."""
 
-    sample: str = _column(
-        "Name of the library; becomes part of every cell's id and file name.", "name", filled=True
-    )
-    study: str = _column(
-        "Name of the study; splits and velocity targets are made per study.", "name", filled=True
-    )
+    sample: str = _column("Name of the library; becomes part of every cell's id and file name.", "name", filled=True)
+    study: str = _column("Name of the study; splits and velocity targets are made per study.", "name", filled=True)
     organism: str = _column("Species.", filled=True, allowed=names.ORGANISMS)
     quantifier: str = _column(
         "What makes the counts; `bam` counts a given tagged BAM, `import` reads counts of another tool.",
         filled=True,
         allowed=names.QUANTIFIERS,
     )
-    reference: str = _column(
-        "A row of references.tsv; may be empty for `import` only.", "name", required=True
-    )
+    reference: str = _column("A row of references.tsv; may be empty for `import` only.", "name", required=True)
     chemistry: str = _column(
         "Chemistry of the library; may be empty for `bam` and `import`.",
         required=True,
@@ -137,9 +131,7 @@ class Reference:
     gtf: str = _column("Genes, GTF, plain or gzip.", "path", filled=True)
     fasta_md5: str = _column("MD5 of `fasta`.", "md5")
     gtf_md5: str = _column("MD5 of `gtf`.", "md5")
-    biotypes: str = _column(
-        "Which genes are kept: 10x's biotype filter (the default) or all.", allowed=("10x", "all")
-    )
+    biotypes: str = _column("Which genes are kept: 10x's biotype filter (the default) or all.", allowed=("10x", "all"))
     offset: str = _column(
         "CHROMOSOME:BASES for a FASTA that holds a piece: bases of the chromosome before its first one.",
         "offset",
@@ -237,14 +229,10 @@ def read_rows(kind: type[Row], path: Path | str, made: tuple[str, ...] = ()) -> 
     rows = []
     for number, line in lines[1:]:
         if len(line) > len(header) and any(line[len(header) :]):
-            raise UserMistake(
-                f"{path}, line {number}: {len(line)} values for {len(header)} columns; check the tabs."
-            )
+            raise UserMistake(f"{path}, line {number}: {len(line)} values for {len(header)} columns; check the tabs.")
         values = dict(zip(header, (value.strip() for value in line), strict=False))
         where = f"{path}, line {number}, column"
-        checked = {
-            name: _value(f"{where} '{name}'", values.get(name, ""), columns[name], made) for name in header
-        }
+        checked = {name: _value(f"{where} '{name}'", values.get(name, ""), columns[name], made) for name in header}
         rows.append((number, kind(**checked)))
     return rows
 
@@ -274,9 +262,7 @@ def _value(where: str, value: str, meta: Mapping[str, Any], made: tuple[str, ...
 def _path(where: str, value: str, made: tuple[str, ...]) -> str:
     for variable in re.findall(r"\$\{?(\w+)\}?", value):
         if variable not in os.environ:
-            raise UserMistake(
-                f"{where}: the environment variable {variable} of '{value}' is not set; export it."
-            )
+            raise UserMistake(f"{where}: the environment variable {variable} of '{value}' is not set; export it.")
     path = re.sub(r"\$\{(\w+)\}|\$(\w+)", lambda match: os.environ[match[1] or match[2]], value)
     if HOSTILE.search(path) or path.startswith("-"):
         raise UserMistake(
@@ -287,14 +273,10 @@ def _path(where: str, value: str, made: tuple[str, ...]) -> str:
         return path
     if path.startswith(made):
         if ".." in path.split("/"):
-            raise UserMistake(
-                f"{where}: '{path}' leaves the folder of the simulation; write it without '..'."
-            )
+            raise UserMistake(f"{where}: '{path}' leaves the folder of the simulation; write it without '..'.")
         return path
     if not Path(path).exists():
-        raise UserMistake(
-            f"{where}: the file '{path}' does not exist (working folder: {os.getcwd()}); check the path."
-        )
+        raise UserMistake(f"{where}: the file '{path}' does not exist (working folder: {os.getcwd()}); check the path.")
     return path
 
 
@@ -304,9 +286,7 @@ def _check_unit(table: Path | str, number: int, unit: Unit, sample: Sample, befo
         raise UserMistake(
             f"{where}, column 'unit': '{unit.unit}' stands twice for sample '{unit.sample}'; give each its own name."
         )
-    wanted, unwanted = (
-        (("read1", "read2"), ("path",)) if sample.from_fastq else (("path",), ("read1", "read2"))
-    )
+    wanted, unwanted = (("read1", "read2"), ("path",)) if sample.from_fastq else (("path",), ("read1", "read2"))
     for column in wanted:
         if not getattr(unit, column):
             raise UserMistake(

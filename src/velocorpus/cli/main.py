@@ -1,6 +1,8 @@
 """`velocorpus`: finds the subcommand's module, runs it, and turns a user's mistake into one sentence."""
 
+import errno
 import importlib
+import os
 import sys
 from typing import Any
 
@@ -33,6 +35,20 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("evaluate", "Judge counts and decoders against baselines, scVelo and the truth"),
     "report": ("report", "Tell of a run by tables, curves and a summary"),
     "verify": ("verify", "Check that a model was trained on a corpus"),
+}
+
+
+# What the system refuses and the user can mend. A file that does not exist is named where it is asked for.
+SYSTEM_REFUSALS = {
+    errno.ENOSPC: "make room",
+    errno.EDQUOT: "make room, or have your quota raised",
+    errno.EFBIG: "have the limit on file sizes raised (ulimit -f)",
+    errno.EACCES: "get the right to read or write there",
+    errno.EPERM: "get the right to read or write there",
+    errno.EROFS: "write elsewhere",
+    errno.ENOTDIR: "give a folder where a folder is needed",
+    errno.EISDIR: "give a file where a file is needed",
+    errno.ENAMETOOLONG: "give a shorter name",
 }
 
 
@@ -81,12 +97,30 @@ def velocorpus(
 
 
 def main() -> None:
-    """Run the command line; a `UserMistake` is printed as one sentence and exits with code 2."""
+    """Run the command line; a `UserMistake`, and a refusal by the system, is one sentence and exit code 2."""
     try:
         app()
-    except UserMistake as mistake:
-        print(f"velocorpus: {mistake}", file=sys.stderr)
+    except Exception as error:
+        sentence = str(error) if isinstance(error, UserMistake) else refused_by_system(error)
+        if sentence is None:
+            raise
+        # What other software says of a file may have several lines; ours is one.
+        print(f"velocorpus: {' '.join(sentence.split())}", file=sys.stderr)
         sys.exit(2)
+
+
+def refused_by_system(error: BaseException) -> str | None:
+    """The sentence for a full disk and the like, which only the user can mend; None for any other error.
+
+    HDF5, Arrow and safetensors raise errors of their own, without a number but with the system's words.
+    """
+    for one in (error, error.__cause__, error.__context__):
+        for number, advice in SYSTEM_REFUSALS.items():
+            words = os.strerror(number)
+            if getattr(one, "errno", None) == number or (one is not None and words in str(one)):
+                where = getattr(one, "filename", None)
+                return f"{where or 'A file'}: {words}; {advice} and run again. Nothing half-written was left."
+    return None
 
 
 if __name__ == "__main__":

@@ -42,19 +42,16 @@ def embed_command(
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
 ) -> None:
     """Embed the cells of an AnnData: obsm X_zorro_spliced, _unspliced, _fusion and _global."""
-    import anndata as ad
     import torch
 
+    from velocorpus.counting.anndata_file import read_anndata
     from velocorpus.errors import UserMistake
-    from velocorpus.files import existing, replacing
+    from velocorpus.files import replacing
     from velocorpus.model.pretrained import load_pretrained
     from velocorpus.velocity.embed import embed
 
     torch.set_num_threads(threads)
-    try:
-        adata = ad.read_h5ad(existing(cells, "file of cells"))
-    except OSError as error:
-        raise UserMistake(f"{cells} cannot be read as h5ad ({' '.join(str(error).split())}).") from None
+    adata = read_anndata(cells, "file of cells")
     try:
         unmapped = embed(adata, load_pretrained(model), batch_cells=batch_cells)
     except UserMistake as mistake:

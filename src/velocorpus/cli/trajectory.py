@@ -64,13 +64,13 @@ def trajectory_command(
     """Generate trajectories from the cells of an AnnData."""
     import torch
 
+    from velocorpus.counting.anndata_file import read_anndata
     from velocorpus.files import replacing
     from velocorpus.model.pretrained import load_pretrained
-    from velocorpus.velocity.study import read_cells
     from velocorpus.velocity.trajectories import draw_trajectories, generate
 
     torch.set_num_threads(threads)
-    adata = read_cells(cells)
+    adata = read_anndata(cells, "file of cells")
     generated = generate(
         adata, load_pretrained(model), start=start, trajectories=trajectories, steps=steps, step=step, seed=seed
     )

@@ -24,16 +24,16 @@ def velocity(
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:<n>.")] = "cpu",
 ) -> None:
     """Velocities for the cells of an AnnData, in `layers["velocity"]`, ready for scVelo's graph and plots."""
+    from velocorpus.counting.anndata_file import read_anndata
     from velocorpus.files import replacing
     from velocorpus.model.pretrained import load_pretrained
     from velocorpus.velocity.inference import add_velocities, say
-    from velocorpus.velocity.study import read_cells
 
     pretrained = load_pretrained(model)
     trained_mode = pretrained.config.get("decoder", {}).get("mode")
     if mode is not None and mode != trained_mode:
         raise UserMistake(f"{model} was trained in mode '{trained_mode}', not '{mode}'; give that mode's model.")
-    adata = read_cells(cells)
+    adata = read_anndata(cells, "file of cells")
     say(add_velocities(adata, pretrained, study_key=study_key, device=device))
     with replacing(out) as aside:
         adata.write_h5ad(aside, compression="gzip")

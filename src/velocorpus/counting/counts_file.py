@@ -17,8 +17,9 @@ import pandas as pd
 from scipy import sparse
 
 from velocorpus import names
+from velocorpus.counting.anndata_file import read_anndata
 from velocorpus.errors import UserMistake
-from velocorpus.files import existing, replacing
+from velocorpus.files import replacing
 
 SCHEMA_VERSION = 1
 
@@ -68,11 +69,7 @@ def write_counts(
 
 def read_counts(path: Path | str) -> ad.AnnData:
     """Read one sample's counts and check that the file keeps the contract; `uns[...]["source"]` comes back as a dict."""
-    path = existing(path, "counts file")
-    try:
-        adata = ad.read_h5ad(path)
-    except (OSError, KeyError) as error:
-        raise UserMistake(f"{path} cannot be read as h5ad ({error}); make it again.") from None
+    adata = read_anndata(path, "counts file")
     if names.UNS not in adata.uns:
         raise UserMistake(
             f"{path} was not written by velocorpus; bring it in with `velocorpus import {path} --out counts.h5ad`."

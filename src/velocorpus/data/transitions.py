@@ -10,8 +10,9 @@ import pyarrow as pa
 from pyarrow import feather
 
 from velocorpus import names
+from velocorpus.corpus.vocabulary import read_table
 from velocorpus.errors import UserMistake
-from velocorpus.files import existing, replacing
+from velocorpus.files import replacing
 
 CELL = "cell_id"
 NEXT = "next_id"
@@ -32,7 +33,7 @@ def read_transitions(paths: Sequence[Path | str]) -> pa.Table:
     """Read the pairs of several studies as one table; refuses a file that holds none."""
     tables = []
     for path in paths:
-        table = feather.read_table(str(existing(path, "table of transitions")))
+        table = read_table(path, "table of transitions")
         if table.schema.remove_metadata() != SCHEMA:
             raise UserMistake(
                 f"{path} holds {table.column_names}, a table of transitions has {SCHEMA.names}; make it again."

@@ -17,20 +17,17 @@ def read_genome(path: Path | str) -> dict[str, bytearray]:
     """
     genome: dict[str, bytearray] = {}
     bases: bytearray | None = None
-    try:
-        with open_text(path) as handle:
-            for line in handle:
-                if line.startswith(">"):
-                    name = (line[1:].split() or [""])[0]
-                    if not name or name in genome:
-                        raise UserMistake(f"{path}: chromosome '{name}' has no name or stands twice in the FASTA.")
-                    bases = genome[name] = bytearray()
-                elif bases is None:
-                    raise UserMistake(f"{path} is not FASTA: its first line is not a '>' header.")
-                else:
-                    bases += line.strip().upper().encode("ascii")
-    except (UnicodeError, EOFError, OSError) as error:
-        raise UserMistake(f"{path} cannot be read as FASTA ({error}); fetch it again.") from None
+    with open_text(path) as handle:
+        for line in handle:
+            if line.startswith(">"):
+                name = (line[1:].split() or [""])[0]
+                if not name or name in genome:
+                    raise UserMistake(f"{path}: chromosome '{name}' has no name or stands twice in the FASTA.")
+                bases = genome[name] = bytearray()
+            elif bases is None or not line.isascii():
+                raise UserMistake(f"{path} is not FASTA: it needs '>' headers with lines of bases under them.")
+            else:
+                bases += line.strip().upper().encode("ascii")
     if not genome:
         raise UserMistake(f"{path} is empty; give a FASTA with at least one chromosome.")
     return genome

@@ -6,10 +6,8 @@ written; what a counter makes of them (velocyto drops `chr`) is the counter's bu
 
 import hashlib
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
@@ -76,7 +74,7 @@ def read_gtf(path: Path | str) -> TranscriptModels:
     exons: list[list[tuple[int, int, int]]] = []
     genes_of: list[list[int]] = []
     with open_text(path) as lines:
-        for number, line in enumerate(_lines(lines, path), start=1):
+        for number, line in enumerate(lines, start=1):
             if line.startswith("#") or not line.strip():
                 continue
             fields = line.rstrip("\r\n").split("\t")
@@ -178,13 +176,6 @@ def _counted_numbers(offset: np.ndarray, strand: np.ndarray) -> np.ndarray:
         along = np.arange(1, offset[t + 1] - offset[t] + 1)
         numbers[offset[t] : offset[t + 1]] = along[::-1] if direction == MINUS else along
     return numbers
-
-
-def _lines(handle: IO[str], path: Path | str) -> Iterator[str]:
-    try:
-        yield from handle
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise UserMistake(f"{path} cannot be read as text to its end ({error}); copy it again.") from None
 
 
 def _required(key: str, attributes: str, path: Path | str, number: int) -> str:

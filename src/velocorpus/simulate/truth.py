@@ -11,8 +11,9 @@ import pandas as pd
 from scipy import sparse
 
 from velocorpus import names
+from velocorpus.counting.anndata_file import read_anndata
 from velocorpus.errors import UserMistake
-from velocorpus.files import existing, replacing
+from velocorpus.files import replacing
 from velocorpus.simulate.kinetics import SimulatedCells
 
 SPLICED_ABUNDANCE = "spliced_abundance"
@@ -69,7 +70,7 @@ def write_truth(
 
 def read_truth(path: Path | str) -> ad.AnnData:
     """Read a truth file; refuses an h5ad that is none."""
-    adata: ad.AnnData = ad.read_h5ad(existing(path, "truth file"))
+    adata = read_anndata(path, "truth file")
     if dict(adata.uns.get(names.UNS, {})).get("kind") != "simulated_truth":
         raise UserMistake(f"{path} is not a truth file; `velocorpus simulate` writes them as truth.h5ad.")
     return adata

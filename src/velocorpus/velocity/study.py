@@ -1,7 +1,6 @@
 """An analyst's AnnData as the cells that a model reads."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import anndata as ad
 import pandas as pd
@@ -13,18 +12,9 @@ from velocorpus.corpus.reader import Cells
 from velocorpus.corpus.vocabulary import Vocabulary
 from velocorpus.data.tokens import cells_of
 from velocorpus.errors import UserMistake
-from velocorpus.files import existing
 
 # Columns of `var` in which files keep Ensembl ids when the index holds symbols (CELLxGENE, 10x, scanpy).
 ID_COLUMNS = (names.GENE_ID, "gene_ids", "feature_id", "ensembl_id")
-
-
-def read_cells(path: Path | str) -> ad.AnnData:
-    """Read an h5ad; a file that is none is the user's mistake."""
-    try:
-        return ad.read_h5ad(existing(path, "file of cells"))
-    except OSError as error:
-        raise UserMistake(f"{path} cannot be read as h5ad ({' '.join(str(error).split())}).") from None
 
 
 def cells_in(adata: ad.AnnData, vocabulary: Vocabulary, layers: Sequence[str]) -> Cells:

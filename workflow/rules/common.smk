@@ -113,7 +113,8 @@ def counts_compared(wildcards):
 
 
 def truth_compared(wildcards):
-    return TABLES.samples[wildcards.sample].truth or []
+    truth = TABLES.samples[wildcards.sample].truth
+    return [truth] if truth else []
 
 
 def counts_labelled(wildcards):

@@ -8,45 +8,6 @@ OUTPUTS:
 A local file becomes a symbolic link after its checks; it is an input of its rule, so that a change is seen.
 """
 
-from velocorpus.tables import REMOTE
-
-
-def unit_of(wildcards):
-    return next(unit for unit in TABLES.units[wildcards.sample] if unit.unit == wildcards.unit)
-
-
-def source_of_read(wildcards):
-    return getattr(unit_of(wildcards), f"read{wildcards.read}")
-
-
-def md5_of_read(wildcards):
-    return getattr(unit_of(wildcards), f"read{wildcards.read}_md5")
-
-
-def source_of_file(wildcards):
-    return unit_of(wildcards).path
-
-
-def md5_of_file(wildcards):
-    return unit_of(wildcards).path_md5
-
-
-def source_of_reference(wildcards):
-    return getattr(TABLES.references[wildcards.reference], wildcards.kind)
-
-
-def md5_of_reference(wildcards):
-    return getattr(TABLES.references[wildcards.reference], f"{wildcards.kind}_md5")
-
-
-def if_local(source):
-    """An input function with the file that `source` names when it lies on this machine, and no file otherwise."""
-
-    def local(wildcards):
-        return [] if REMOTE.match(source(wildcards)) else [source(wildcards)]
-
-    return local
-
 
 rule fetch_reads:
     """One FASTQ of one unit."""
@@ -58,6 +19,8 @@ rule fetch_reads:
         "logs/fetch_reads/{sample}/{unit}_R{read}.log",
     wildcard_constraints:
         read="[12]",
+    conda:
+        "../../envs/velocorpus.yaml"
     resources:
         mem_mb=500,
         runtime=lambda wildcards, attempt: 240 * attempt,
@@ -78,6 +41,8 @@ rule fetch_file:
         "logs/fetch_file/{sample}/{unit}.{kind}.log",
     wildcard_constraints:
         kind="bam|loom|h5ad",
+    conda:
+        "../../envs/velocorpus.yaml"
     resources:
         mem_mb=500,
         runtime=lambda wildcards, attempt: 240 * attempt,
@@ -98,6 +63,8 @@ rule fetch_reference:
         "logs/fetch_reference/{reference}.{kind}.log",
     wildcard_constraints:
         kind="fasta|gtf",
+    conda:
+        "../../envs/velocorpus.yaml"
     resources:
         mem_mb=500,
         runtime=lambda wildcards, attempt: 60 * attempt,

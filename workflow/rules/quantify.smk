@@ -8,69 +8,6 @@ OUTPUTS:
 Which files a chemistry's barcodes come from, their lengths and the strand: src/velocorpus/reads/chemistries.py.
 """
 
-from velocorpus.reads.chemistries import chemistry_of
-
-
-def reads_of(sample, read):
-    return [f"results/reads/{sample}/{unit.unit}_R{read}.fastq.gz" for unit in TABLES.units[sample]]
-
-
-def barcode_reads(wildcards):
-    return reads_of(wildcards.sample, 1)
-
-
-def cdna_reads(wildcards):
-    return reads_of(wildcards.sample, 2)
-
-
-def lanes(wildcards):
-    """Read 1 and read 2 of each lane in turn, as kb wants them."""
-    return [file for pair in zip(barcode_reads(wildcards), cdna_reads(wildcards)) for file in pair]
-
-
-def chemistry_of_sample(wildcards):
-    return chemistry_of(TABLES.samples[wildcards.sample].chemistry)
-
-
-def kb_index(wildcards):
-    return collect(
-        "results/index/kb/{reference}/index.idx", reference=TABLES.samples[wildcards.sample].reference
-    )
-
-
-def kb_folder(wildcards):
-    return f"results/index/kb/{TABLES.samples[wildcards.sample].reference}"
-
-
-def star_index(wildcards):
-    return collect(
-        "results/index/star/{reference}/{file}",
-        reference=TABLES.samples[wildcards.sample].reference,
-        file=STAR_INDEX,
-    )
-
-
-def star_folder(wildcards):
-    return f"results/index/star/{TABLES.samples[wildcards.sample].reference}"
-
-
-def star_align_parameters(wildcards):
-    return f"results/reference/{TABLES.samples[wildcards.sample].reference}/star_align.params"
-
-
-def cellranger_index(wildcards):
-    return f"results/index/cellranger/{TABLES.samples[wildcards.sample].reference}/reference.json"
-
-
-def own_whitelist(wildcards):
-    """The sample's own list of allowed barcodes, when it has one."""
-    return TABLES.samples[wildcards.sample].whitelist or []
-
-
-def star_whitelist(wildcards):
-    sample = TABLES.samples[wildcards.sample]
-    return f"results/whitelists/{'samples/' + sample.sample if sample.whitelist else sample.chemistry}.txt"
-
 
 rule write_whitelist:
     """10x's list of a chemistry as plain text: STAR reads no gzip here."""
@@ -80,6 +17,8 @@ rule write_whitelist:
         "logs/write_whitelist/{chemistry}.log",
     wildcard_constraints:
         chemistry="10x[a-z0-9_]+",
+    conda:
+        "../../envs/velocorpus.yaml"
     resources:
         mem_mb=500,
         runtime=10,
@@ -95,6 +34,8 @@ rule copy_whitelist:
         temp("results/whitelists/samples/{sample}.txt"),
     log:
         "logs/copy_whitelist/{sample}.log",
+    conda:
+        "../../envs/velocorpus.yaml"
     resources:
         mem_mb=500,
         runtime=10,
@@ -135,7 +76,7 @@ rule quantify_kb:
         folder="results/kb/{sample}",
         # kb refuses a temporary folder that exists, which a killed run leaves behind.
         tmp="results/kb/{sample}/tmp",
-        whitelist=lambda wildcards, input: ["-w", *input.whitelist] if input.whitelist else [],
+        whitelist=kb_whitelist,
     shell:
         "rm -rf {params.tmp:q} && "
         "kb count --workflow nac --overwrite --delete-bus -t {threads} -m 2G --tmp {params.tmp:q} "
@@ -208,6 +149,8 @@ rule count_cellranger:
         "logs/count_cellranger/{sample}.log",
     benchmark:
         "results/benchmarks/count_cellranger/{sample}.tsv"
+    conda:
+        "../../envs/velocorpus.yaml"
     threads: 16
     resources:
         mem_mb=lambda wildcards, attempt: 64000 * attempt,

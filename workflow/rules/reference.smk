@@ -6,43 +6,6 @@ OUTPUTS:
     results/index/kb/{reference}/, results/index/star/{reference}/, results/index/cellranger/{reference}/
 """
 
-STAR_INDEX = (
-    "Genome",
-    "SA",
-    "SAindex",
-    "chrLength.txt",
-    "chrName.txt",
-    "chrNameLength.txt",
-    "chrStart.txt",
-    "exonGeTrInfo.tab",
-    "exonInfo.tab",
-    "geneInfo.tab",
-    "genomeParameters.txt",
-    "sjdbInfo.txt",
-    "sjdbList.fromGTF.out.tab",
-    "sjdbList.out.tab",
-    "transcriptInfo.tab",
-)
-
-
-def references_with_fasta(wanted):
-    """Pattern of the references that have a FASTA, or that have none."""
-    found = [name for name, row in TABLES.references.items() if bool(row.fasta) == wanted]
-    return "|".join(map(re.escape, found)) or "(?!)"
-
-
-def organism_of(wildcards):
-    return TABLES.references[wildcards.reference].organism
-
-
-def biotypes_of(wildcards):
-    return TABLES.references[wildcards.reference].biotypes or "10x"
-
-
-def offset_of(wildcards):
-    offset = TABLES.references[wildcards.reference].offset
-    return repeated("--offset", [offset] if offset else [])
-
 
 rule filter_reference:
     """The genes that 10x keeps, and proof that FASTA and GTF belong together."""
@@ -60,6 +23,8 @@ rule filter_reference:
         "logs/filter_reference/{reference}.log",
     wildcard_constraints:
         reference=references_with_fasta(True),
+    conda:
+        "../../envs/velocorpus.yaml"
     resources:
         mem_mb=lambda wildcards, input, attempt: (2000 + 5 * input.size_mb) * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
@@ -85,6 +50,8 @@ rule filter_annotation:
         "logs/filter_annotation/{reference}.log",
     wildcard_constraints:
         reference=references_with_fasta(False),
+    conda:
+        "../../envs/velocorpus.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
@@ -168,6 +135,8 @@ rule make_cellranger_reference:
         "logs/make_cellranger_reference/{reference}.log",
     benchmark:
         "results/benchmarks/make_cellranger_reference/{reference}.tsv"
+    conda:
+        "../../envs/velocorpus.yaml"
     threads: 8
     resources:
         mem_mb=lambda wildcards, attempt: 40000 * attempt,

@@ -3,7 +3,6 @@
 import gzip
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 import zlib
@@ -58,7 +57,7 @@ def existing(path: Path | str, what: str = "file") -> Path:
     """`path`, or a `UserMistake` that says which `what` is missing."""
     path = Path(path)
     if not path.exists():
-        raise UserMistake(f"The {what} {path} does not exist; check the path (working folder: {os.getcwd()}).")
+        raise UserMistake(f"The {what} {path} does not exist; check the path (working folder: {Path.cwd()}).")
     return path
 
 

@@ -276,7 +276,7 @@ def _path(where: str, value: str, made: tuple[str, ...]) -> str:
             raise UserMistake(f"{where}: '{path}' leaves the folder of the simulation; write it without '..'.")
         return path
     if not Path(path).exists():
-        raise UserMistake(f"{where}: the file '{path}' does not exist (working folder: {os.getcwd()}); check the path.")
+        raise UserMistake(f"{where}: the file '{path}' does not exist (working folder: {Path.cwd()}); check the path.")
     return path
 
 

@@ -15,7 +15,7 @@ from velocorpus.evaluation.metrics import pearson
 from velocorpus.evaluation.table import Table, Value
 from velocorpus.model.expression import ExpressionDecoder, expected_log
 from velocorpus.model.pretrained import Pretrained
-from velocorpus.training.finetune_expression import MaskedStudy, answer, masked_study
+from velocorpus.training.finetune_expression import MaskedStudy, answer, masked_studies
 from velocorpus.training.studies import LAYERS, dense, sizes, split_studies
 
 COLUMNS = (
@@ -48,10 +48,7 @@ def evaluate_expression(
     decoder = ExpressionDecoder(len(model.genes), encoder.config.d_model)
     model.load_into(decoder, "decoder")
     decoder.eval()
-    studies = [
-        masked_study(encoder, name, cells, np.random.default_rng([seed, 7, i]), device)
-        for i, (name, cells) in enumerate(split_studies(corpus, split, max_cells=1000, seed=seed).items())
-    ]
+    studies = masked_studies(encoder, split_studies(corpus, split, max_cells=1000, seed=seed), seed + 7, device)
     if not studies:
         raise UserMistake(f"The corpus has no cells in its {split} split; name its studies in the configuration.")
     genes_Q = np.flatnonzero(corpus.genes.kept)

@@ -7,6 +7,7 @@ Shape suffix legend: N = cells of a study, B = cells of a batch, Q = asked genes
 M, D = tokens and dimension of the memory.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,7 +56,8 @@ class MaskedStudy:
 
     def base(self, rows_B: np.ndarray, genes_Q: np.ndarray) -> np.ndarray:
         """Mean counts of genes in the study times the cells' exposures, hidden ones made up for: (B, Q, L) float32."""
-        exposure_B = 1 / np.maximum(self.context.size_N[rows_B], 1e-6)
+        size_B = self.context.size_N[rows_B]
+        exposure_B = np.divide(1, size_B, out=np.zeros_like(size_B), where=size_B > 0)
         mean_Q2 = np.maximum(self.context.mean_G2[genes_Q], 1e-4) / (1 - self.hidden_share)
         return (exposure_B[:, None, None] * mean_Q2).astype(np.float32)
 
@@ -91,13 +93,9 @@ def finetune_expression(
     torch.manual_seed(config.seed)
     decoder = ExpressionDecoder(len(corpus.genes), encoder.config.d_model).to(device)
     training, validation = (
-        [
-            masked_study(encoder, name, cells, np.random.default_rng([config.seed, number]), device)
-            for number, (name, cells) in enumerate(
-                split_studies(corpus, split, max_cells=MAX_CELLS, seed=config.seed).items()
-            )
-            if len(cells) >= MIN_CELLS
-        ]
+        masked_studies(
+            encoder, split_studies(corpus, split, max_cells=MAX_CELLS, seed=config.seed), config.seed, device
+        )
         for split in ("train", "validation")
     )
     say(f"finetune expression: {len(training)} training studies, {len(validation)} validation studies")
@@ -164,6 +162,23 @@ def answer(
         torch.from_numpy(study.base(rows_B, genes_Q)).to(device),
     )
     return mean_BQL, log_dispersion_QL
+
+
+def masked_studies(
+    encoder: Zorro, studies: Mapping[str, Cells], seed: int, device: torch.device | str = "cpu"
+) -> list[MaskedStudy]:
+    """Mask each study that has cells and genes enough; those left out are said."""
+    found = []
+    for number, (name, cells) in enumerate(studies.items()):
+        if len(cells) < MIN_CELLS:
+            say(f"expression: study {name} is left out: {len(cells)} cells, {MIN_CELLS} are needed")
+            continue
+        study = masked_study(encoder, name, cells, np.random.default_rng([seed, number]), device)
+        if not study.context.usable_G.any():
+            say(f"expression: study {name} is left out: no gene has counts enough in both layers")
+            continue
+        found.append(study)
+    return found
 
 
 def masked_study(

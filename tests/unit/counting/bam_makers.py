@@ -1,7 +1,6 @@
 """Small BAMs and GTFs made by code, and velocyto run on them for real."""
 
 import gzip
-import json
 import os
 import subprocess
 import sys
@@ -13,7 +12,7 @@ import numpy as np
 import pysam
 
 from velocorpus.counting.rules import VELOCYTO_NAMES
-from velocorpus.reference.gtf import read_gtf
+from velocorpus.reference.gtf import read_gtf, split_version
 
 DUMMY = "DUMMY"
 # velocyto looks at the first thousand tagged reads before it believes in the tags.
@@ -129,15 +128,10 @@ def _dense(loom_path: Path, barcodes: Sequence[str], genes: Sequence[str]) -> di
     counts = {}
     with loompy.connect(str(loom_path), mode="r", validate=False) as loom:
         rows = [row[cell.split(":")[1].rstrip("x").split("-")[0]] for cell in loom.ca["CellID"]]
-        names = [gene.split(".")[0] for gene in loom.ra["Accession"]]
+        names = [split_version(gene)[0] for gene in loom.ra["Accession"]]
         kept = [i for i, name in enumerate(names) if not name.startswith(DUMMY)]
         for layer in ("spliced", "unspliced", "ambiguous"):
             counts[layer] = np.zeros((len(barcodes), len(genes)), dtype=np.int64)
             values = loom.layers[layer][:, :][kept].T
             counts[layer][np.ix_(rows, [column[names[i]] for i in kept])] = values
     return counts
-
-
-def total_of(qc: dict[str, object]) -> str:
-    """A QC table as text, for messages."""
-    return json.dumps(qc, indent=1)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from velocorpus import names
 from velocorpus.errors import UserMistake
-from velocorpus.files import existing
+from velocorpus.files import existing, open_text
 
 
 class Section(BaseModel):
@@ -193,10 +193,13 @@ def parse(section: type[AnySection], values: dict[str, Any] | None, where: str) 
 def load(section: type[AnySection], path: Path | str) -> AnySection:
     """Read a YAML file as one section."""
     try:
-        values = yaml.safe_load(existing(path, "configuration").read_text(encoding="utf-8"))
+        with open_text(existing(path, "configuration")) as text:
+            values = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise UserMistake(f"{path} is not YAML: {' '.join(str(error).split())}.") from None
-    if not isinstance(values, dict | None):
+    if values is None:
+        raise UserMistake(f"{path} is empty; name at least one key, or write {{}} where every default is meant.")
+    if not isinstance(values, dict):
         raise UserMistake(f"{path} must hold `key: value` pairs, it holds a {type(values).__name__}.")
     return parse(section, values, str(path))
 

@@ -81,5 +81,5 @@ def open_text(path: Path | str) -> Iterator[IO[str]]:
 
 def sha256(path: Path | str) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal."""
-    with Path(path).open("rb") as handle:
+    with existing(path).open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -180,6 +180,8 @@ def verify(folder: Folder) -> None:
     from velocorpus.errors import UserMistake
 
     faults = verify_corpus(folder)
+    if len(faults) == 1:
+        raise UserMistake(faults[0])
     for fault in faults:
         _say(f"velocorpus: {fault}")
     if faults:

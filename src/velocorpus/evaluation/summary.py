@@ -5,13 +5,13 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-
-import pyarrow.feather as feather
+from typing import Any
 
 from velocorpus import names
+from velocorpus.corpus.vocabulary import read_table
 from velocorpus.errors import UserMistake
 from velocorpus.evaluation.table import Table, Value
-from velocorpus.files import existing, read_json, replacing
+from velocorpus.files import open_text, read_json, replacing
 
 STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;margin:2em;max-width:70em}table{border-collapse:collapse;margin:.5em 0}"
@@ -24,7 +24,7 @@ def corpus_table(corpus: Path | str) -> Table:
     """Cells, studies, genes and bytes per cell of a corpus, per split; read from its manifest and its samples."""
     folder = Path(corpus)
     manifest = read_json(folder / "manifest.json")
-    samples = feather.read_table(existing(folder / "samples.feather")).to_pylist()
+    samples = read_table(folder / "samples.feather", "table of samples").to_pylist()
     rows: list[tuple[Value, ...]] = []
     for split in (*names.SPLITS, "all"):
         chosen = [row for row in samples if split in (row["split"], "all")]
@@ -77,7 +77,7 @@ def loss_curves(metrics: Sequence[Path], out: Path | str) -> None:
 
     figure, axes = plt.subplots(1, len(metrics), figsize=(3.6 * len(metrics), 3.2), squeeze=False, layout="constrained")
     for axis, path in zip(axes[0], metrics, strict=True):
-        steps = [json.loads(line) for line in existing(path).read_text(encoding="utf-8").splitlines()]
+        steps = _steps(path)
         for split, style in (
             ("train", {"alpha": 0.6, "linewidth": 1}),
             ("validation", {"marker": "o", "markersize": 4}),
@@ -90,6 +90,17 @@ def loss_curves(metrics: Sequence[Path], out: Path | str) -> None:
     with replacing(out) as aside:
         figure.savefig(aside, metadata={"Date": None} if aside.suffix == ".svg" else None)
     plt.close(figure)
+
+
+def _steps(path: Path) -> list[dict[str, Any]]:
+    with open_text(path) as lines:
+        try:
+            steps = [json.loads(line) for line in lines]
+        except json.JSONDecodeError as error:
+            raise UserMistake(f"{path} is not JSON lines ({error}); give a model's metrics.jsonl.") from None
+    if not any(isinstance(step, dict) and "loss" in step for step in steps):
+        raise UserMistake(f"{path} has no line with a loss; give a model's metrics.jsonl.")
+    return steps
 
 
 def to_text(tables: Sequence[Table]) -> str:

@@ -1,13 +1,12 @@
 """What each 10x chemistry looks like in the reads, and how each quantifier must be told."""
 
-import gzip
 import shutil
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from velocorpus.errors import UserMistake
-from velocorpus.files import replacing
+from velocorpus.files import open_text, replacing
 
 
 @dataclass(frozen=True)
@@ -60,17 +59,15 @@ def write_whitelist(name: str, out: Path | str, given: Path | str | None = None)
     source = Path(given) if given is not None else _carried(name, chemistry)
     if not source.is_file():
         raise UserMistake(f"The whitelist {source} does not exist; check the column 'whitelist'.")
-    with source.open("rb") as raw:
-        compressed = raw.read(2) == b"\x1f\x8b"
-    with gzip.open(source) if compressed else source.open("rb") as lines, replacing(out) as aside:
-        first = lines.readline().strip().decode("ascii", "replace")
+    with open_text(source) as lines, replacing(out) as aside:
+        first = lines.readline().strip()
         if len(first) != chemistry.barcode_len or set(first) - set("ACGT"):
             raise UserMistake(
                 f"{source} begins with '{first[:40]}', a whitelist of {name} has one barcode of "
                 f"{chemistry.barcode_len} letters A, C, G, T a line (no '-1'); give a plain list."
             )
-        with aside.open("wb") as plain:
-            plain.write(first.encode() + b"\n")
+        with aside.open("w", encoding="ascii") as plain:
+            plain.write(first + "\n")
             shutil.copyfileobj(lines, plain, length=1 << 20)
 
 

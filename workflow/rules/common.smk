@@ -146,7 +146,7 @@ def evaluation_tables():
         *(f"results/evaluate/counts/{sample}.json" for sample in COMPARED),
         "results/evaluate/corpus.json",
         *(["results/evaluate/expression.json"] if JUDGED_STUDIES else []),
-        *(["results/evaluate/velocity.json"] if JUDGED_BY_TRUTH else []),
+        *(["results/evaluate/velocity.json", "results/evaluate/trajectory.json"] if JUDGED_BY_TRUTH else []),
     ]
 
 

@@ -1,7 +1,7 @@
 """Judgements: each is one table (JSON), with its figure; velocities and trajectories of whole studies.
 
 OUTPUTS:
-    results/evaluate/{corpus, expression, velocity}.json, results/evaluate/counts/{sample}.json
+    results/evaluate/{corpus, expression, velocity, trajectory}.json, results/evaluate/counts/{sample}.json
     results/figures/*.png
     results/studies/{study}.h5ad, results/velocities/{study}.h5ad, results/trajectories/{study}.h5ad
 """
@@ -135,6 +135,36 @@ rule judge_velocity:
     shell:
         "velocorpus evaluate velocity --model results/models/velocity --corpus results/corpus {params.truth:q} "
         "{params.scvelo:q} --split {params.split} --out {output.table:q} --figure {output.figure:q} > {log:q} 2>&1"
+
+
+rule judge_trajectory:
+    """Cells generated one step on against the cells that really come later, in studies never seen."""
+    input:
+        corpus="results/corpus/manifest.json",
+        model="results/models/trajectory/model.safetensors",
+        truth=[truth for study in JUDGED_BY_TRUTH for truth in PROJECT.truths(study)],
+    output:
+        table="results/evaluate/trajectory.json",
+        figure=report(
+            "results/figures/trajectory.png",
+            caption="../report/distances.rst",
+            category="Trajectory",
+            labels={"study": "all, distances"},
+        ),
+    log:
+        "logs/judge_trajectory.log",
+    benchmark:
+        "results/benchmarks/judge_trajectory.tsv"
+    conda:
+        "../../envs/velocorpus.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+    params:
+        truth=lambda wildcards, input: repeated("--truth", input.truth),
+    shell:
+        "velocorpus evaluate trajectory --model results/models/trajectory --corpus results/corpus {params.truth:q} "
+        "--out {output.table:q} --figure {output.figure:q} > {log:q} 2>&1"
 
 
 rule export_study:

@@ -27,8 +27,11 @@ rule fetch_reads:
     params:
         source=source_of_read,
         md5=md5_of_read,
+        chemistry=lambda wildcards: TABLES.samples[wildcards.sample].chemistry,
     shell:
-        "velocorpus fetch {params.source:q} --out {output:q} --md5={params.md5:q} 2> {log:q}"
+        # Read 1 and read 2 that are swapped are refused here, not hours later in a sample without cells.
+        "velocorpus fetch {params.source:q} --out {output:q} --md5={params.md5:q} "
+        "--chemistry {params.chemistry:q} --read {wildcards.read} 2> {log:q}"
 
 
 rule fetch_file:

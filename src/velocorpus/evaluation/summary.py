@@ -15,9 +15,20 @@ from velocorpus.files import open_text, read_json, replacing
 
 STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;margin:2em;max-width:70em}table{border-collapse:collapse;margin:.5em 0}"
-    "th,td{padding:.2em .8em;text-align:right;border-bottom:1px solid #ddd}th:first-child,td:first-child{text-align:left}"
+    "th,td{padding:.2em .8em;text-align:right;border-bottom:1px solid #ddd}"
+    "th:first-child,td:first-child{text-align:left}"
     "p{color:#555}"
 )
+
+MEAN = "mean"  # the row of a table of studies that stands for all of them
+# Columns that a reader at the terminal can do without.
+PAGE_ONLY = {
+    *("against", "genes", "n_genes", "n_cells", "cells_missing", "cells_extra", "genes_missing"),
+    *("cells before filter", *(f"{layer} / cell" for layer in names.LAYERS)),
+    *("MAE hidden", "MSE shown", "MAE shown", "Pearson per cell", "variance ratio"),
+    *("cosine rescaled", "cosine, scVelo's genes", "z-scaled, scVelo's genes"),
+    *("energy distance", "sliced Wasserstein"),
+}
 
 
 def corpus_table(corpus: Path | str) -> Table:
@@ -85,6 +96,12 @@ def loss_curves(metrics: Sequence[Path], out: Path | str) -> None:
             points = [(row["step"], row["loss"]) for row in steps if row.get("split") == split and "loss" in row]
             if points:
                 axis.plot(*zip(*points, strict=True), label=split, **style)
+        judged = [row for row in steps if row.get("split") == "validation" and "loss" not in row]
+        if judged:
+            metric = next(key for key in judged[0] if key not in ("step", "split"))
+            other = axis.twinx()
+            other.plot([r["step"] for r in judged], [r[metric] for r in judged], "o-", color="tab:orange", markersize=4)
+            other.set_ylabel(f"validation {metric}", color="tab:orange")
         axis.set(title=Path(path).parent.name, xlabel="step", ylabel="loss")
         axis.legend(frameon=False)
     with replacing(out) as aside:
@@ -104,8 +121,8 @@ def _steps(path: Path) -> list[dict[str, Any]]:
 
 
 def to_text(tables: Sequence[Table]) -> str:
-    """Every table for a terminal, one below the other."""
-    return "\n\n".join(table.to_text() for table in tables) + "\n"
+    """The columns that matter of every table, one below the other, for a terminal; notes are on the page."""
+    return "\n\n".join(_short(table).to_text() for table in tables) + "\n"
 
 
 def to_html(tables: Sequence[Table]) -> str:
@@ -126,14 +143,33 @@ def to_html(tables: Sequence[Table]) -> str:
 
 
 def read_tables(paths: Sequence[Path]) -> list[Table]:
-    """The tables of several files, in the order given; a file that is no table is refused."""
-    tables = []
+    """The tables of several files, in the order given; a file that is no table is refused.
+
+    Tables of one kind (same title and columns) become one, whose first column is the name of each row's file.
+    """
+    found: dict[tuple[str, tuple[str, ...]], list[tuple[Path, Table]]] = {}
     for path in paths:
         try:
-            tables.append(Table.read(path))
+            table = Table.read(path)
         except (KeyError, TypeError):
             raise UserMistake(f"{path} is not a table of results; make it again by `velocorpus evaluate`.") from None
-    return tables
+        found.setdefault((table.title, table.columns), []).append((path, table))
+    return [members[0][1] if len(members) == 1 else _joined(members) for members in found.values()]
+
+
+def _joined(members: Sequence[tuple[Path, Table]]) -> Table:
+    first = members[0][1]
+    rows = tuple((path.stem, *row) for path, table in members for row in table.rows)
+    return Table(first.title, ("sample", *first.columns), rows, first.note)
+
+
+def _short(table: Table) -> Table:
+    """Without the columns that only the page shows; of a table with means over studies, the means."""
+    means = [row for row in table.rows if "study" in table.columns and row[table.columns.index("study")] == MEAN]
+    hidden = [column for column in table.columns if column in PAGE_ONLY or (means and column == "study")]
+    places = [i for i, column in enumerate(table.columns) if column not in hidden]
+    rows = tuple(tuple(row[i] for i in places) for row in means or table.rows)
+    return Table(table.title, tuple(table.columns[i] for i in places), rows)
 
 
 def _cell(value: Value) -> str:

@@ -15,11 +15,20 @@ def fetch(
     md5: Annotated[str | None, typer.Option(help="Its MD5, checked before it gets its name.")] = None,
     retries: Annotated[int, typer.Option(min=0, help="More tries after a broken transfer.")] = 5,
     unsigned: Annotated[bool, typer.Option("--unsigned", help="Ask S3 without credentials.")] = False,
+    chemistry: Annotated[str | None, typer.Option(help="Of a FASTQ: its reads must fit this chemistry.")] = None,
+    read: Annotated[int | None, typer.Option(min=1, max=2, help="With --chemistry: read 1 or read 2.")] = None,
 ) -> None:
     """Fetch one file of reads, verified, to a local path."""
-    from velocorpus.reads.fetch import fetch as fetch_file
+    from functools import partial
 
-    fetch_file(source, out, md5=md5 or None, retries=retries, unsigned=unsigned)
+    from velocorpus.errors import UserMistake
+    from velocorpus.reads.fetch import fetch as fetch_file
+    from velocorpus.reads.lengths import check_lengths
+
+    if (chemistry is None) != (read is None):
+        raise UserMistake("--chemistry and --read go together: give both or neither.")
+    check = None if chemistry is None else partial(check_lengths, name=chemistry, read=read, source=source)
+    fetch_file(source, out, md5=md5 or None, retries=retries, unsigned=unsigned, check=check)
 
 
 @app.command("whitelist")

@@ -58,12 +58,13 @@ def fetch(
     retries: int = 5,
     unsigned: bool = False,
     wait_s: float = 1.0,
+    check: Callable[[Path], None] | None = None,
 ) -> None:
     """Bring `source` to `out`, verified; nothing stands at `out` unless it passed.
 
-    `retries` more tries after a broken transfer, `wait_s` seconds apart at first, doubled each time (at most
-    60). Raises `UserMistake` for a missing source, a refused request, a wrong MD5, a gzip stream that is cut
-    or damaged, and a transfer that kept breaking.
+    `retries` more tries after a broken transfer, `wait_s` seconds apart at first, doubled each time (at most 60).
+    `check` looks at the verified file before it gets its name. Raises `UserMistake` for a missing source, a refused
+    request, a wrong MD5, a gzip stream that is cut or damaged, and a transfer that kept breaking.
     """
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -78,6 +79,8 @@ def fetch(
         _link(source, part)
     try:
         verify(part, source, md5=md5, compressed=any(str(name).endswith((".gz", ".bam")) for name in (source, out)))
+        if check is not None:
+            check(part)
     except UserMistake:
         # Bytes that failed must not be resumed from.
         part.unlink(missing_ok=True)

@@ -74,7 +74,9 @@ def fetch(
     elif source.startswith("s3://"):
         _transfer(source, part, partial(_s3, unsigned=unsigned), retries, wait_s)
     elif "://" in source:
-        raise UserMistake(f"{source}: no way to fetch this; allowed are a path, http(s):// and s3://.")
+        raise UserMistake(
+            f"{source}: no way to fetch this; allowed are a path, http(s):// and s3:// (archives serve their ftp:// paths by https:// too)."
+        )
     else:
         _link(source, part)
     try:

@@ -107,7 +107,8 @@ def _check_studies(project: Project) -> None:
     held_out = {*corpus.validation_studies, *corpus.test_studies}
     if held_out.issuperset(project.tables.studies):
         raise UserMistake(
-            f"{project.path}: every study is held out for {' or '.join(names.SPLITS[1:])}; leave at least one for train."
+            f"{project.path}: every study is held out for {' or '.join(names.SPLITS[1:])}; leave at least one "
+            "for train."
         )
 
 

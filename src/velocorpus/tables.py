@@ -245,7 +245,8 @@ def _value(where: str, value: str, meta: Mapping[str, Any], made: tuple[str, ...
         return value
     if meta["allowed"] and value not in meta["allowed"]:
         raise UserMistake(
-            f"{where}: '{value}' is not known{_nearest(value, meta['allowed'])}; allowed are {', '.join(meta['allowed'])}."
+            f"{where}: '{value}' is not known{_nearest(value, meta['allowed'])}; "
+            f"allowed are {', '.join(meta['allowed'])}."
         )
     if meta["kind"] == "name" and (not NAME.fullmatch(value) or ".." in value or len(value) > 100):
         raise UserMistake(
@@ -315,7 +316,8 @@ def _check_sample(
     where = f"{table}, line {number}"
     if not sample.reference and sample.quantifier != "import":
         raise UserMistake(
-            f"{where}, column 'reference': empty; the quantifier '{sample.quantifier}' needs one of {', '.join(references)}."
+            f"{where}, column 'reference': empty; the quantifier '{sample.quantifier}' needs one of "
+            f"{', '.join(references)}."
         )
     if sample.reference and sample.reference not in references:
         raise UserMistake(
@@ -351,7 +353,8 @@ def _unique(table: Path | str, rows: list[tuple[int, Row]], column: str) -> dict
         name = getattr(row, column)
         if name in found:
             raise UserMistake(
-                f"{table}, line {number}: the {column} '{name}' stands already in line {found[name][0]}; names are unique."
+                f"{table}, line {number}: the {column} '{name}' stands already in line {found[name][0]}; "
+                "names are unique."
             )
         found[name] = (number, row)
     return found

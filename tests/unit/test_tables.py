@@ -135,7 +135,7 @@ def test_environment_variable_is_expanded(tmp_path, monkeypatch):
 
 
 def test_unset_environment_variable_is_named(tmp_path):
-    with pytest.raises(UserMistake, match="the environment variable NOT_SET_HERE .* is not set"):
+    with pytest.raises(UserMistake, match=r"the environment variable NOT_SET_HERE .* is not set"):
         load(tmp_path, units=[UNIT | {"path": "$NOT_SET_HERE/x.loom"}])
 
 

@@ -75,7 +75,8 @@ def fetch(
         _transfer(source, part, partial(_s3, unsigned=unsigned), retries, wait_s)
     elif "://" in source:
         raise UserMistake(
-            f"{source}: no way to fetch this; allowed are a path, http(s):// and s3:// (archives serve their ftp:// paths by https:// too)."
+            f"{source}: no way to fetch this; allowed are a path, http(s):// and s3:// (archives serve what they list "
+            "as ftp:// by https:// too)."
         )
     else:
         _link(source, part)

@@ -44,13 +44,16 @@ def write_json(path: Path | str, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
 
 
-def read_json(path: Path | str) -> Any:
-    """The value in a JSON file; a missing or broken file is the user's mistake."""
+def read_json(path: Path | str) -> dict[str, Any]:
+    """The object in a JSON file; a missing or broken file, or one that holds another value, is the user's mistake."""
     try:
         with open_text(path) as text:
-            return json.load(text)
+            value = json.load(text)
     except json.JSONDecodeError as error:
         raise UserMistake(f"{path} is not JSON ({error}); make it again or restore it.") from None
+    if not isinstance(value, dict):
+        raise UserMistake(f"{path} holds a {type(value).__name__}, not the object that was written; restore it.")
+    return value
 
 
 def existing(path: Path | str, what: str = "file") -> Path:

@@ -217,7 +217,8 @@ def read_rows(kind: type[Row], path: Path | str, made: tuple[str, ...] = ()) -> 
     for name in header:
         if name not in columns:
             raise UserMistake(
-                f"{path}: '{name}' is not a column{_nearest(name, columns)}; allowed are {', '.join(columns)}."
+                f"{path}: '{name}' is not a column{_nearest(name, columns)}; columns are separated by "
+                f"tabs and allowed are {', '.join(columns)}."
             )
         if header.count(name) > 1:
             raise UserMistake(f"{path}: the column '{name}' stands twice; keep one.")

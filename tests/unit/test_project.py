@@ -51,7 +51,8 @@ def test_training_keeps_a_study(tmp_path):
         project(tmp_path, corpus={"test_studies": every})
 
 
-def test_simulated_files_must_exist_without_a_simulation(tmp_path):
+def test_simulated_files_must_exist_without_a_simulation(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # the checkout has them once the demo has run
     with pytest.raises(UserMistake, match=r"the file 'results/simulated/.*' does not exist"):
         project(tmp_path, simulate={})
 

@@ -16,9 +16,14 @@ def check(
     ),
 ) -> None:
     """Check a configuration and its tables; print what would be made."""
+    from velocorpus.errors import mistakes_in
     from velocorpus.project import load_project
+    from velocorpus.simulate.presets import preset
 
     project = load_project(config)
+    if project.config.simulate.preset is not None:
+        with mistakes_in(config):
+            preset(project.config.simulate.preset)
     tables = project.tables
     held_out = {
         "validation": project.config.corpus.validation_studies,

@@ -31,11 +31,17 @@ def expression(
 ) -> None:
     """Fine-tune the expression decoder."""
     from velocorpus.corpus.reader import Corpus
+    from velocorpus.model.device import device_of
     from velocorpus.model.pretrained import load_pretrained
     from velocorpus.training.finetune_expression import finetune_expression
 
     finetune_expression(
-        load_pretrained(model), Corpus(corpus), _training(config).finetune.expression, out, resume=resume, device=device
+        load_pretrained(model),
+        Corpus(corpus),
+        _training(config).finetune.expression,
+        out,
+        resume=resume,
+        device=device_of(device),
     )
 
 
@@ -54,6 +60,7 @@ def velocity(
 ) -> None:
     """Fine-tune the velocity decoder on targets of training studies."""
     from velocorpus.corpus.reader import Corpus
+    from velocorpus.model.device import device_of
     from velocorpus.model.pretrained import load_pretrained
     from velocorpus.model.velocity import MODES
     from velocorpus.training.finetune_velocity import finetune_velocity
@@ -69,7 +76,7 @@ def velocity(
         out,
         mode=mode,
         resume=resume,
-        device=device,
+        device=device_of(device),
     )
 
 

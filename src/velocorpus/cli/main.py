@@ -47,6 +47,7 @@ SYSTEM_REFUSALS = {
     errno.EPERM: "get the right to read or write there",
     errno.EROFS: "write elsewhere",
     errno.ENOTDIR: "give a folder where a folder is needed",
+    errno.EEXIST: "give a folder where a folder is needed",
     errno.EISDIR: "give a file where a file is needed",
     errno.ENAMETOOLONG: "give a shorter name",
 }

@@ -23,14 +23,12 @@ def pretrain_command(
     import torch
 
     from velocorpus.config import TrainingConfig, load
-    from velocorpus.errors import UserMistake
+    from velocorpus.model.device import device_of
     from velocorpus.training.pretrain import pretrain
 
     sections = load(TrainingConfig, config)
-    if device != "cpu" and not torch.cuda.is_available():
-        raise UserMistake(f"--device {device}: this machine has no CUDA device; use --device cpu.")
     torch.set_num_threads(threads)
-    pretrain(corpus, sections.model, sections.pretrain, out, resume=resume, device=device)
+    pretrain(corpus, sections.model, sections.pretrain, out, resume=resume, device=device_of(device))
 
 
 @app.command("embed")
@@ -45,17 +43,16 @@ def embed_command(
     import torch
 
     from velocorpus.counting.anndata_file import read_anndata
-    from velocorpus.errors import UserMistake
+    from velocorpus.errors import mistakes_in
     from velocorpus.files import replacing
     from velocorpus.model.pretrained import load_pretrained
     from velocorpus.velocity.embed import embed
 
     torch.set_num_threads(threads)
     adata = read_anndata(cells, "file of cells")
-    try:
-        unmapped = embed(adata, load_pretrained(model), batch_cells=batch_cells)
-    except UserMistake as mistake:
-        raise UserMistake(f"{cells}: {mistake}") from None
+    pretrained = load_pretrained(model)
+    with mistakes_in(cells):
+        unmapped = embed(adata, pretrained, batch_cells=batch_cells)
     typer.echo(
         f"embed: {adata.n_obs} cells; {adata.n_vars - len(unmapped)} of {adata.n_vars} genes are in the model's "
         f"vocabulary, {len(unmapped)} are not and were left out"

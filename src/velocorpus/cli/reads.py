@@ -25,9 +25,11 @@ def fetch(
     from velocorpus.reads.fetch import fetch as fetch_file
     from velocorpus.reads.lengths import check_lengths
 
-    if (chemistry is None) != (read is None):
+    check = None
+    if chemistry is not None and read is not None:
+        check = partial(check_lengths, name=chemistry, read=read, source=source)
+    elif chemistry is not None or read is not None:
         raise UserMistake("--chemistry and --read go together: give both or neither.")
-    check = None if chemistry is None else partial(check_lengths, name=chemistry, read=read, source=source)
     fetch_file(source, out, md5=md5 or None, retries=retries, unsigned=unsigned, check=check)
 
 

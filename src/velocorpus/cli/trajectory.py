@@ -65,15 +65,20 @@ def trajectory_command(
     import torch
 
     from velocorpus.counting.anndata_file import read_anndata
+    from velocorpus.errors import UserMistake, mistakes_in
     from velocorpus.files import replacing
     from velocorpus.model.pretrained import load_pretrained
     from velocorpus.velocity.trajectories import draw_trajectories, generate
 
     torch.set_num_threads(threads)
     adata = read_anndata(cells, "file of cells")
-    generated = generate(
-        adata, load_pretrained(model), start=start, trajectories=trajectories, steps=steps, step=step, seed=seed
-    )
+    if color is not None and color not in adata.obs:
+        raise UserMistake(f"{cells}: obs has no column '{color}'; it has {', '.join(adata.obs) or 'none'}.")
+    pretrained = load_pretrained(model).expect("trajectory")
+    with mistakes_in(cells):
+        generated = generate(
+            adata, pretrained, start=start, trajectories=trajectories, steps=steps, step=step, seed=seed
+        )
     if figure is not None:
         draw_trajectories(adata, generated, figure, color=color)
     with replacing(out) as aside:

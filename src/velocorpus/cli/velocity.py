@@ -25,16 +25,19 @@ def velocity(
 ) -> None:
     """Velocities for the cells of an AnnData, in `layers["velocity"]`, ready for scVelo's graph and plots."""
     from velocorpus.counting.anndata_file import read_anndata
+    from velocorpus.errors import mistakes_in
     from velocorpus.files import replacing
+    from velocorpus.model.device import device_of
     from velocorpus.model.pretrained import load_pretrained
     from velocorpus.velocity.inference import add_velocities, say
 
-    pretrained = load_pretrained(model)
+    pretrained = load_pretrained(model).expect("velocity")
     trained_mode = pretrained.config.get("decoder", {}).get("mode")
     if mode is not None and mode != trained_mode:
         raise UserMistake(f"{model} was trained in mode '{trained_mode}', not '{mode}'; give that mode's model.")
     adata = read_anndata(cells, "file of cells")
-    say(add_velocities(adata, pretrained, study_key=study_key, device=device))
+    with mistakes_in(cells):
+        say(add_velocities(adata, pretrained, study_key=study_key, device=device_of(device)))
     with replacing(out) as aside:
         adata.write_h5ad(aside, compression="gzip")
     typer.echo(

@@ -82,17 +82,24 @@ def add(
     vocabulary = build_vocabulary(totals, organisms_of(totals, samples), before.genes)
     last = max(int(entry["group"][1:]) for entry in before.manifest["shards"])
     seed = before.manifest["shards"][0]["seed"]
-    shards = _shards(paths, folder, vocabulary, samples, splits, min_counts, group_samples, seed, last + 1, say)
-    write_manifest(
-        folder,
-        shards=shards,
-        totals=totals,
-        vocabulary=vocabulary,
-        samples=samples,
-        splits=splits,
-        min_gene_counts=before.manifest["filter"]["min_gene_counts"],
-        before=before,
-    )
+    known = set((Path(folder) / schema.SHARDS_FOLDER).iterdir())
+    try:
+        shards = _shards(paths, folder, vocabulary, samples, splits, min_counts, group_samples, seed, last + 1, say)
+        write_manifest(
+            folder,
+            shards=shards,
+            totals=totals,
+            vocabulary=vocabulary,
+            samples=samples,
+            splits=splits,
+            min_gene_counts=before.manifest["filter"]["min_gene_counts"],
+            before=before,
+        )
+    except UserMistake:
+        # What the manifest does not name would be a stranger in the corpus.
+        for path in set((Path(folder) / schema.SHARDS_FOLDER).iterdir()) - known:
+            path.unlink()
+        raise
     return Path(folder)
 
 

@@ -71,6 +71,11 @@ def write_manifest(
             f"The shards hold {rows} cells and the totals {cells}; some group of shards or some "
             "totals file is missing or old."
         )
+    if not cells:
+        raise UserMistake(
+            f"No cell passes the filter: none has {_one(totals, before)} spliced counts; lower --min-counts "
+            "(`cells.min_counts` of the configuration), or look for what emptied the samples."
+        )
     missing = {**(before.manifest["missing"] if before else {}), **{t.sample: t.reason for t in totals if t.refused}}
     manifest: dict[str, Any] = {
         "schema_version": schema.SCHEMA_VERSION,

@@ -63,6 +63,8 @@ def bring_in(
     }
     barcodes = bare_barcodes(counts.cells)
     rows, said = _choose_cells(path, counts, barcodes, cell_list, caller, source)
+    if not rows.size:
+        raise UserMistake(f"{path} has no cells to bring in (of {len(barcodes)} barcodes); give a run that has some.")
     mapped = map_genes(
         counts.genes, counts.symbols, counts.versions, read_gene_table(gene_table) if gene_table else None
     )

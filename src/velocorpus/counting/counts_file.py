@@ -18,6 +18,7 @@ from scipy import sparse
 
 from velocorpus import names
 from velocorpus.counting.anndata_file import read_anndata
+from velocorpus.counting.raw import check_raw
 from velocorpus.errors import UserMistake
 from velocorpus.files import replacing
 
@@ -68,7 +69,7 @@ def write_counts(
 
 
 def read_counts(path: Path | str) -> ad.AnnData:
-    """Read one sample's counts and check that the file keeps the contract; `uns[...]["source"]` comes back as a dict."""
+    """Read one sample's counts and check that they keep the contract; `uns[...]["source"]` comes back as a dict."""
     adata = read_anndata(path, "counts file")
     if names.UNS not in adata.uns:
         raise UserMistake(
@@ -104,8 +105,9 @@ def _cells(sample: str, barcodes: Sequence[str], obs: pd.DataFrame | None) -> pd
         raise UserMistake(f"Sample {sample}: barcode {twice.split(':', 1)[1]} stands twice; a cell must have one row.")
     cells[names.BARCODE] = np.asarray(barcodes, dtype=object)
     cells[names.SAMPLE] = sample
-    for column in obs.columns if obs is not None else ():
-        cells[column] = obs[column].to_numpy()
+    if obs is not None:
+        for column in obs.columns:
+            cells[column] = obs[column].to_numpy()
     return cells
 
 
@@ -113,7 +115,7 @@ def _genes(genes: pd.DataFrame, sample: str) -> pd.DataFrame:
     if not genes.index.is_unique:
         twice = sorted(set(genes.index[genes.index.duplicated()]))
         raise UserMistake(
-            f"Sample {sample}: {len(twice)} gene ids stand twice (first: {twice[0]}); sum or drop them before, we do not guess."
+            f"Sample {sample}: {len(twice)} gene ids stand twice (first: {twice[0]}); sum or drop them before."
         )
     return pd.DataFrame(
         {
@@ -130,11 +132,5 @@ def _integers(matrix: Any, shape: tuple[int, int], layer: str, sample: str) -> s
         raise UserMistake(f"Sample {sample}: layer '{layer}' is {counts.shape}, cells and genes are {shape}.")
     counts.sum_duplicates()
     counts.eliminate_zeros()
-    if counts.nnz:
-        if (counts.data < 0).any():
-            raise UserMistake(f"Sample {sample}: layer '{layer}' holds negative counts; give raw counts.")
-        if not (counts.data == np.rint(counts.data)).all():
-            raise UserMistake(f"Sample {sample}: layer '{layer}' holds fractional counts; give raw integer counts.")
-        if counts.data.max() > np.iinfo(np.int32).max:
-            raise UserMistake(f"Sample {sample}: layer '{layer}' holds a count above {np.iinfo(np.int32).max}.")
+    check_raw(counts.data, f"Sample {sample}: layer '{layer}'")
     return counts.astype(np.int32)

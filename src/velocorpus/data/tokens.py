@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from velocorpus import names
 from velocorpus.corpus.reader import CSR, Cells
 from velocorpus.corpus.vocabulary import Vocabulary
+from velocorpus.counting.raw import check_raw
 from velocorpus.data.batch import CellBatch, LayerTokens
 from velocorpus.errors import UserMistake
 
@@ -94,8 +95,7 @@ def cells_of(
     result: dict[str, CSR] = {}
     for layer, (indptr, indices, data) in layers.items():
         counts = np.asarray(data)
-        if len(counts) and (counts.min() < 0 or not (counts == np.rint(counts)).all()):
-            raise UserMistake(f"Layer '{layer}' holds negative or fractional counts; give raw counts.")
+        check_raw(counts, f"Layer '{layer}'")
         cols = np.asarray(indices)
         stay = keep_G[cols] & (counts > 0)
         rows = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))[stay]

@@ -40,10 +40,7 @@ def evaluate_expression(
     model: Pretrained, corpus: Corpus, *, split: str = "test", seed: int = 0, device: torch.device | str = "cpu"
 ) -> Table:
     """Score the decoder and the baselines over the cells of a split; the mask is drawn from `seed`."""
-    if model.config.get("kind") != "expression":
-        raise UserMistake(
-            f"The model is of kind '{model.config.get('kind')}'; give one that `finetune expression` has written."
-        )
+    model.expect("expression").expect_genes(corpus.genes)
     encoder = model.encoder()
     decoder = ExpressionDecoder(len(model.genes), encoder.config.d_model)
     model.load_into(decoder, "decoder")

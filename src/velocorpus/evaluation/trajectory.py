@@ -130,6 +130,7 @@ def judge_model(
     The cells are those of the corpus (that passed its filter); the truth only says when each of them is.
     """
     encoder, decoder = load_trajectory(model)
+    model.expect_genes(corpus.genes)
     known = [read_truth(path) for path in truths]
     clock = pd.concat([truth.obs for truth in known])
     topology = {str(truth.uns[names.UNS]["study"]): str(truth.uns[names.UNS]["topology"]) for truth in known}

@@ -54,6 +54,8 @@ def evaluate_velocity(
     Rows: each study × method, then the means over studies. Genes and cells at rest in truth are left out and counted
     in the note; scVelo's own genes are those that its first row here fits with confidence.
     """
+    for model in models.values():
+        model.expect("velocity").expect_genes(corpus.genes)
     studies = [
         s for name, cells in split_studies(corpus, split).items() if (s := _with_truth(name, cells, corpus, truths))
     ]
@@ -82,7 +84,9 @@ def evaluate_velocity(
             scores.setdefault(method, []).append(values)
             rows.append((study.name, method, *map(_shown, values)))
     for method, several in scores.items():
-        rows.append((MEAN, method, *map(_shown, np.nanmean(np.array(several), axis=0).tolist())))
+        columns = np.array(several).T
+        means = [np.nanmean(column) if np.isfinite(column).any() else np.nan for column in columns]
+        rows.append((MEAN, method, *map(_shown, means)))
     return Table("Velocity on studies never seen, against the truth", COLUMNS, tuple(rows), _note(studies))
 
 

@@ -28,12 +28,33 @@ TRAINING_FILE = "training.json"
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A model directory, read. `tensors` has every weight under `<module>.<name>`, on the CPU."""
+    """A model directory, read. `tensors` has every weight under `<module>.<name>`, on the CPU.
+
+    `directory` is only for sentences.
+    """
 
     config: dict[str, Any]
     genes: Vocabulary
     training: dict[str, Any]
     tensors: dict[str, torch.Tensor]
+    directory: Path
+
+    def expect(self, kind: str) -> "Pretrained":
+        """The model itself when it is of this kind; any other is refused."""
+        if self.config.get("kind") != kind:
+            raise UserMistake(
+                f"{self.directory} is a model of kind '{self.config.get('kind')}'; give one that "
+                f"`velocorpus finetune {kind}` has written."
+            )
+        return self
+
+    def expect_genes(self, genes: Vocabulary) -> None:
+        """Refuse a corpus whose tokens are other genes than the model's: nothing else would notice."""
+        if self.genes.digest != genes.digest:
+            raise UserMistake(
+                f"{self.directory} knows {len(self.genes)} genes, the corpus {len(genes)} by other numbers: give the "
+                "corpus that the model was trained on, or a model of this corpus."
+            )
 
     def load_into(self, module: nn.Module, name: str) -> None:
         """Give `module` the weights that were saved under `name`; every weight must be there and fit."""
@@ -41,12 +62,13 @@ class Pretrained:
         state = {key.removeprefix(prefix): t for key, t in self.tensors.items() if key.startswith(prefix)}
         if not state:
             saved = sorted({key.split(".", 1)[0] for key in self.tensors})
-            raise UserMistake(f"The model has no '{name}'; it has {', '.join(saved)}: give another directory.")
+            raise UserMistake(f"{self.directory} has no '{name}'; it has {', '.join(saved)}: give another directory.")
         try:
             module.load_state_dict(state)
         except RuntimeError as error:
             raise UserMistake(
-                f"The weights of '{name}' do not fit its config.json ({' '.join(str(error).split())[:300]})."
+                f"{self.directory}: the weights of '{name}' do not fit its config.json "
+                f"({' '.join(str(error).split())[:300]})."
             ) from None
 
     def encoder(self) -> Zorro:
@@ -100,4 +122,4 @@ def load_pretrained(directory: Path | str) -> Pretrained:
         raise UserMistake(f"{weights} cannot be read ({error}); restore or train again.") from None
     genes = Vocabulary.read(existing(directory / GENES_FILE, "model's gene table"))
     training = read_json(existing(directory / TRAINING_FILE, "model's training record"))
-    return Pretrained(config, genes, training, tensors)
+    return Pretrained(config, genes, training, tensors, directory)

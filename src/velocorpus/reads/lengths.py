@@ -39,7 +39,7 @@ def check_lengths(path: Path | str, name: str, read: int, *, source: str | None 
 
 
 def _lengths(path: Path | str, where: Path | str) -> list[int]:
-    lengths = []
+    lengths: list[int] = []
     with open_text(path) as lines:
         while record := [line.rstrip("\r\n") for line in islice(lines, 4)]:
             if len(record) < 4 or record[0][:1] != "@" or record[2][:1] != "+" or len(record[1]) != len(record[3]):

@@ -19,7 +19,6 @@ from velocorpus import __version__
 from velocorpus.config import FinetuneConfig
 from velocorpus.corpus.reader import Cells, Corpus
 from velocorpus.data.context import StudyContext, study_context
-from velocorpus.errors import UserMistake
 from velocorpus.model.expression import ExpressionDecoder, expression_loss
 from velocorpus.model.pretrained import Pretrained, save_pretrained
 from velocorpus.model.zorro import Zorro
@@ -79,11 +78,7 @@ def finetune_expression(
         "encoder_corpus_digest": pretrained.training.get("corpus_digest"),
         "finetune": config.model_dump(),
     }
-    if pretrained.genes.digest != corpus.genes.digest:
-        raise UserMistake(
-            f"The model knows {len(pretrained.genes)} genes, the corpus {len(corpus.genes)} (other numbers): "
-            "pretrain on this corpus, or give the corpus that the model was trained on."
-        )
+    pretrained.expect_genes(corpus.genes)
     folder = open_work(out, run, resume=resume)
     if folder is None:
         say("finetune expression: already finished")

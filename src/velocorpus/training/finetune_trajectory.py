@@ -41,6 +41,7 @@ def finetune_trajectory(
     The encoder stays as it is. With `resume`, go on from the last checkpoint of the same run.
     """
     pretrained, data = load_pretrained(model), Corpus(corpus)
+    pretrained.expect_genes(data.genes)
     run = {
         "kind": KIND,
         "code_version": __version__,
@@ -85,7 +86,7 @@ def finetune_trajectory(
 
 def load_trajectory(pretrained: Pretrained) -> tuple[Zorro, TrajectoryDecoder]:
     """The encoder and the generative decoder of a model directory, in evaluation mode."""
-    encoder = pretrained.encoder()
+    encoder = pretrained.expect(KIND).encoder()
     decoder = TrajectoryDecoder(encoder.n_genes, encoder.config.d_model, N_FEATURES)
     pretrained.load_into(decoder, "decoder")
     return encoder, decoder.eval()

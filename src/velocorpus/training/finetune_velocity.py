@@ -19,7 +19,6 @@ from velocorpus.config import FinetuneConfig
 from velocorpus.corpus.reader import Cells, Corpus
 from velocorpus.data.context import NEIGHBOURS, StudyContext, study_context
 from velocorpus.data.targets import StudyTargets
-from velocorpus.errors import UserMistake
 from velocorpus.model.pretrained import Pretrained, save_pretrained
 from velocorpus.model.velocity import VelocityDecoder, VelocityOutput, velocity_loss
 from velocorpus.model.zorro import Zorro
@@ -87,11 +86,7 @@ def finetune_velocity(
         "targets": sorted(t.digest() for t in targets),
         "finetune": config.model_dump(),
     }
-    if pretrained.genes.digest != corpus.genes.digest:
-        raise UserMistake(
-            f"The model knows {len(pretrained.genes)} genes, the corpus {len(corpus.genes)} (other numbers): "
-            "pretrain on this corpus, or give the corpus that the model was trained on."
-        )
+    pretrained.expect_genes(corpus.genes)
     folder = open_work(out, run, resume=resume)
     if folder is None:
         say("finetune velocity: already finished")

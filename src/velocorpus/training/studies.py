@@ -28,8 +28,7 @@ LAYERS = (names.SPLICED, names.UNSPLICED)
 def split_studies(corpus: Corpus, split: str, *, max_cells: int = 4000, seed: int = 0) -> dict[str, Cells]:
     """The cells of each study of a split, sorted by name; of a larger study `max_cells` cells are drawn, and said."""
     at = corpus.samples[names.STUDY].to_pylist()
-    held = {entry["split"] for entry in corpus.manifest["shards"]}
-    if split not in held:
+    if not corpus.shards(split):
         return {}
     found = {}
     for study in sorted(set(at)):

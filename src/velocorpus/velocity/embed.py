@@ -4,16 +4,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy import sparse
 
-from velocorpus import names
-from velocorpus.data.tokens import batch_of, cells_of
-from velocorpus.errors import UserMistake
+from velocorpus.data.tokens import batch_of
 from velocorpus.model.pretrained import Pretrained
 from velocorpus.model.zorro import Zorro
-
-# Columns of `var` in which files keep Ensembl ids when the index holds symbols (CELLxGENE, 10x, scanpy).
-ID_COLUMNS = (names.GENE_ID, "gene_ids", "feature_id", "ensembl_id")
+from velocorpus.velocity.study import cells_in
 
 
 def embed(adata: Any, model: Pretrained, *, batch_cells: int = 128, seed: int = 0) -> tuple[str, ...]:
@@ -25,16 +20,7 @@ def embed(adata: Any, model: Pretrained, *, batch_cells: int = 128, seed: int = 
     """
     encoder = model.encoder()
     modalities = encoder.config.modalities
-    layers = {}
-    for m in modalities:
-        if m not in adata.layers:
-            raise UserMistake(
-                f"there is no layer '{m}' (layers: {', '.join(adata.layers) or 'none'}); this model reads raw "
-                f"counts of {' and '.join(modalities)} in `layers`."
-            )
-        matrix = sparse.csr_matrix(adata.layers[m])
-        layers[m] = (matrix.indptr, matrix.indices, matrix.data)
-    cells = cells_of(layers, ensembl_ids(adata.var), model.genes)
+    cells = cells_in(adata, model.genes, modalities)
     rng = np.random.default_rng(seed)
     parts: dict[str, list[np.ndarray]] = {}
     for first in range(0, adata.n_obs, batch_cells):
@@ -53,13 +39,3 @@ def pooled_of(encoder: Zorro, batch: Any) -> dict[str, np.ndarray]:
     """The encoder's pooled outputs of one batch as arrays."""
     with torch.no_grad():
         return {name: pooled_BD.numpy() for name, pooled_BD in encoder(batch).pooled.items()}
-
-
-def ensembl_ids(var: Any) -> list[str]:
-    """Ensembl ids without version from the index of `var`, or from a usual column when the index holds none."""
-    candidates = [var.index, *(var[column] for column in ID_COLUMNS if column in var.columns)]
-    for values in candidates:
-        ids = [str(value).split(".", 1)[0] for value in values]
-        if any(gene.startswith("ENS") for gene in ids):
-            return ids
-    return [str(value) for value in var.index]

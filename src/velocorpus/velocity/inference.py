@@ -18,13 +18,14 @@ from scipy import sparse
 
 from velocorpus import names
 from velocorpus.corpus.reader import CSR, Cells
+from velocorpus.counting.raw import check_raw
 from velocorpus.data.context import StudyContext, study_context
 from velocorpus.errors import UserMistake
 from velocorpus.model.pretrained import Pretrained
 from velocorpus.model.velocity import VelocityDecoder
 from velocorpus.model.zorro import Zorro
 from velocorpus.training.studies import LAYERS, encode, take
-from velocorpus.velocity.study import cells_in, ensembl_ids
+from velocorpus.velocity.study import cells_in, check_layers, ensembl_ids
 
 MIN_CELLS = 10
 # A gene of more confidence than this takes part in scVelo's graph; 0 = no movement that the decoder is sure of.
@@ -45,10 +46,7 @@ class StudyVelocities:
 
 def load_decoder(model: Pretrained) -> tuple[Zorro, VelocityDecoder]:
     """The encoder and the velocity decoder of a model directory, in evaluation mode."""
-    if model.config.get("kind") != "velocity":
-        raise UserMistake(
-            f"The model is of kind '{model.config.get('kind')}'; give one that `finetune velocity` has written."
-        )
+    model.expect("velocity")
     encoder = model.encoder()
     decoder = VelocityDecoder(len(model.genes), encoder.config.d_model, mode=model.config["decoder"]["mode"])
     model.load_into(decoder, "decoder")
@@ -100,6 +98,7 @@ def add_velocities(
     """
     encoder, decoder = load_decoder(model)
     tokens_G = model.genes.tokens(ensembl_ids(adata.var))
+    check_layers(adata, LAYERS)
     matrices = {layer: _counts(adata, layer) for layer in LAYERS}
     warnings = _vocabulary_warnings(tokens_G, matrices)
     cells = _cells(adata, model, tokens_G)
@@ -151,14 +150,9 @@ def add_velocities(
 
 
 def _counts(adata: ad.AnnData, layer: str) -> sparse.csr_matrix:
-    if layer not in adata.layers:
-        raise UserMistake(
-            f"There is no layer '{layer}' (layers: {', '.join(adata.layers) or 'none'}); raw counts are needed."
-        )
     matrix = sparse.csr_matrix(adata.layers[layer])
     matrix.sum_duplicates()
-    if matrix.nnz and (matrix.data.min() < 0 or not (matrix.data == np.rint(matrix.data)).all()):
-        raise UserMistake(f"Layer '{layer}' holds negative or fractional values; give raw counts, not normalised ones.")
+    check_raw(matrix.data, f"Layer '{layer}'")
     return matrix.astype(np.int32)
 
 

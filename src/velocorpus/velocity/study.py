@@ -22,16 +22,23 @@ def cells_in(adata: ad.AnnData, vocabulary: Vocabulary, layers: Sequence[str]) -
 
     Layers hold raw counts; `var` holds Ensembl ids in its index or in one of `ID_COLUMNS`.
     """
+    check_layers(adata, layers)
+    matrices = {layer: sparse.csr_matrix(adata.layers[layer]) for layer in layers}
+    triples = {layer: (m.indptr, m.indices, m.data) for layer, m in matrices.items()}
+    obs = pa.table({"cell_id": pa.array(adata.obs_names.astype(str).tolist())})
+    return cells_of(triples, ensembl_ids(adata.var), vocabulary, obs=obs)
+
+
+def check_layers(adata: ad.AnnData, layers: Sequence[str]) -> None:
+    """Refuse an AnnData that lacks one of the layers, or has no cells."""
     for layer in layers:
         if layer not in adata.layers:
             raise UserMistake(
                 f"There is no layer '{layer}' (layers: {', '.join(adata.layers) or 'none'}); raw counts of "
                 f"{' and '.join(layers)} are needed in `layers`."
             )
-    matrices = {layer: sparse.csr_matrix(adata.layers[layer]) for layer in layers}
-    triples = {layer: (m.indptr, m.indices, m.data) for layer, m in matrices.items()}
-    obs = pa.table({"cell_id": pa.array(adata.obs_names.astype(str).tolist())})
-    return cells_of(triples, ensembl_ids(adata.var), vocabulary, obs=obs)
+    if not adata.n_obs:
+        raise UserMistake("There are no cells; give a file with at least one row.")
 
 
 def ensembl_ids(var: pd.DataFrame) -> list[str]:

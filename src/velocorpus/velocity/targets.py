@@ -95,8 +95,10 @@ def true_velocities(paths: Sequence[Path | str]) -> StudyTargets:
     for path, part in zip(paths, parts, strict=True):
         if not part.var_names.equals(parts[0].var_names):
             raise UserMistake(f"{path} has other genes than {paths[0]}; give truths of one study.")
-    velocity = np.concatenate([_array(part.layers[names.VELOCITY]) for part in parts]).astype(np.float32)
     cells = [cell for part in parts for cell in part.obs_names]
+    if len(set(cells)) < len(cells):
+        raise UserMistake(f"A cell stands in two of {', '.join(map(str, paths))}; name each file once.")
+    velocity = np.concatenate([_array(part.layers[names.VELOCITY]) for part in parts]).astype(np.float32)
     return StudyTargets(TRUTH, cells, list(parts[0].var_names), velocity, np.ones(velocity.shape[1], np.float32))
 
 

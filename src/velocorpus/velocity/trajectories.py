@@ -19,7 +19,7 @@ from velocorpus.model.pretrained import Pretrained
 from velocorpus.training.finetune_trajectory import load_trajectory
 from velocorpus.training.studies import LAYERS, dense
 from velocorpus.velocity.rollout import roll_out
-from velocorpus.velocity.study import cells_in
+from velocorpus.velocity.study import cells_in, check_layers
 
 _CHUNK = 64
 
@@ -40,6 +40,7 @@ def generate(
     `obs` `trajectory`, `step`, `parent` (the row before; empty at the start), `start_cell`, `pseudotime`,
     `log_likelihood` (mean per generated count) and `nearest_cell` (the study's cell that is most like it).
     """
+    check_layers(adata, LAYERS)
     rng = np.random.default_rng(seed)
     rows = rng.choice(starts := start_rows(adata, start), trajectories, replace=trajectories > len(starts))
     encoder, decoder = load_trajectory(model)
@@ -94,7 +95,7 @@ def draw_trajectories(
 
     at = adata.obsm[basis][:, :2] if basis in adata.obsm else _principal_plane(adata)
     figure, axes = plt.subplots(figsize=(6, 5), layout="constrained")
-    if color is None or color not in adata.obs:
+    if color is None:
         axes.scatter(at[:, 0], at[:, 1], s=6, color="0.75", linewidths=0)
     elif pd.api.types.is_numeric_dtype(adata.obs[color]):
         axes.scatter(at[:, 0], at[:, 1], s=6, c=adata.obs[color], cmap="viridis", linewidths=0)

@@ -101,4 +101,4 @@ def test_the_command_names_the_fault_and_fails(corpus):
     (corpus / "shards" / "g00000.train.feather").unlink()
     result = CliRunner().invoke(app, ["verify", str(corpus)])
     assert isinstance(result.exception, UserMistake)
-    assert "g00000.train.feather is missing" in result.output
+    assert "g00000.train.feather is missing" in str(result.exception)

@@ -140,6 +140,12 @@ def scvelo_judged(wildcards):
     ]
 
 
+def cell_types_of_study(wildcards):
+    """The option that colours a study's cells, where all of its samples know their cell types."""
+    known = all(TABLES.samples[sample].cell_type for sample in TABLES.samples_of(wildcards.study))
+    return ["--color", "cell_type"] if known else []
+
+
 def evaluation_tables():
     """The tables of the report, in the order in which they are shown."""
     return [

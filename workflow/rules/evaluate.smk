@@ -224,6 +224,7 @@ rule generate_trajectories:
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
         steps=CONFIG.evaluate.trajectory_steps,
+        color=cell_types_of_study,
     shell:
-        "velocorpus trajectory {input.cells:q} --model results/models/trajectory --steps {params.steps} "
+        "velocorpus trajectory {input.cells:q} --model results/models/trajectory --steps {params.steps} {params.color:q} "
         "--out {output.states:q} --figure {output.figure:q} 2> {log:q}"

@@ -28,7 +28,7 @@ class Table:
         return cls(value["title"], tuple(value["columns"]), tuple(map(tuple, value["rows"])), value["note"])
 
     def to_text(self) -> str:
-        """The table for a terminal: columns aligned, numbers to three significant places."""
+        """The table for a terminal: columns aligned, numbers to three significant places, below 1e-6 as 0."""
         cells = [list(self.columns), *([_show(value) for value in row] for row in self.rows)]
         widths = [max(len(row[i]) for row in cells) for i in range(len(self.columns))]
         lines = [
@@ -40,4 +40,6 @@ class Table:
 def _show(value: Value) -> str:
     if value is None:
         return "-"
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.3g}" if abs(value) >= 1e-6 else "0"  # rounding errors of a constant's correlation

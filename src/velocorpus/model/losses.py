@@ -6,6 +6,8 @@ Shape suffix legend: B = cells, D = model dimension, M = hidden genes of a batch
 import torch
 from torch.nn import functional as F
 
+from velocorpus.model.likelihood import negative_binomial_nll
+
 
 def info_nce(
     a_BD: torch.Tensor, b_BD: torch.Tensor, scale: torch.Tensor, present_B: torch.Tensor
@@ -45,11 +47,4 @@ def truncated_nb(counts_M: torch.Tensor, mean_M: torch.Tensor, dispersion_M: tor
     """
     mean_M = mean_M.clamp(min=1e-6)
     log_zero = -dispersion_M * torch.log1p(mean_M / dispersion_M)
-    log_nb = (
-        torch.lgamma(counts_M + dispersion_M)
-        - torch.lgamma(dispersion_M)
-        - torch.lgamma(counts_M + 1)
-        + log_zero
-        + counts_M * (mean_M / (mean_M + dispersion_M)).log()
-    )
-    return torch.log(-torch.expm1(log_zero)) - log_nb
+    return torch.log(-torch.expm1(log_zero)) + negative_binomial_nll(counts_M, mean_M, dispersion_M.log())

@@ -1,36 +1,11 @@
 """`count`, `import` and `concord` as a user calls them."""
 
 import json
-import sys
-from dataclasses import dataclass
 
 import pytest
 from bam_makers import ReadSpec, transcript_lines, write_bam
 
-from velocorpus.cli.main import main
 from velocorpus.counting.counts_file import read_counts
-
-
-@dataclass(frozen=True)
-class Done:
-    """How a command ended."""
-
-    returncode: int
-    stderr: str
-
-
-@pytest.fixture
-def velocorpus(monkeypatch, capsys):
-    """The command line in this process, with the exit code that the program would have."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["velocorpus", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        return Done(int(stopped.value.code or 0), capsys.readouterr().err)
-
-    return run
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from velocorpus.files import write_text
 from velocorpus.tables import Reference, Sample, Unit
 
 README = Path("config/README.md")
-SCHEMAS = {
+SCHEMAS: dict[Path, type[BaseModel]] = {
     Path("workflow/schemas/config.schema.json"): WorkflowConfig,
     Path("workflow/schemas/training.schema.json"): TrainingConfig,
 }

@@ -31,7 +31,8 @@ COLUMNS = (
 NOTE = (
     "error: sum of |counted - true| over the true total, on shared cells and genes. pearson_cells: median over cells of"
     " the correlation over genes; pearson_genes: median over genes of the correlation over cells. kb has no"
-    " ambiguous molecules: it counts them as spliced, so its error is that of `spliced + ambiguous`. A dash: the quantifier has no such layer, or nothing varies."
+    " ambiguous molecules: it counts them as spliced, so its error is that of"
+    " `spliced + ambiguous`. A dash: the quantifier has no such layer, or nothing varies."
 )
 
 

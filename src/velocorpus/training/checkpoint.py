@@ -121,7 +121,8 @@ def _same_run(folder: Path, run: dict[str, Any]) -> None:
         key = differing[0]
         raise UserMistake(
             f"{folder} is of another run: {key} was {before.get(key)!r} and is now {now.get(key)!r}"
-            f"{f' ({len(differing)} differ)' if len(differing) > 1 else ''}; remove that folder, or leave out --resume, to start over."
+            f"{f' ({len(differing)} differ)' if len(differing) > 1 else ''}; "
+            "remove that folder, or leave out --resume, to start over."
         )
 
 

@@ -101,9 +101,8 @@ def draw_trajectories(
         axes.scatter(at[:, 0], at[:, 1], s=6, c=adata.obs[color], cmap="viridis", linewidths=0)
     else:
         for i, (name, group) in enumerate(adata.obs.groupby(color, observed=True)):
-            axes.scatter(
-                *at[adata.obs_names.get_indexer(group.index)].T, s=6, color=f"C{i % 10}", label=name, alpha=0.4
-            )
+            here = at[adata.obs_names.get_indexer(group.index)]
+            axes.scatter(here[:, 0], here[:, 1], s=6, color=f"C{i % 10}", label=name, alpha=0.4)
         axes.legend(fontsize=7, markerscale=2, frameon=False)
     place = at[adata.obs_names.get_indexer(generated.obs["nearest_cell"])]
     for _, states in generated.obs.reset_index(drop=True).groupby("trajectory"):

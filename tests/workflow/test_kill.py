@@ -12,12 +12,13 @@ import pytest
 from velocorpus.files import sha256
 
 ROOT = Path(__file__).parents[2]
-# Killed as soon as a file of this pattern appears: in the middle of simulating, counting, sharding and training.
+# Killed as soon as a file of this pattern appears: while others simulate or count, and before Snakemake has
+# noted that the vocabulary or the shard is done, and in the middle of training.
 MOMENTS = (
     "results/simulated/*/counts.h5ad",
     "results/counts/*/outcome.json",
-    "results/corpus/.vocabulary.feather.*",
-    "results/corpus/shards/.*",
+    "results/corpus/vocabulary.feather",
+    "results/corpus/shards/*.feather",
     "results/models/encoder.partial/checkpoints/step_*.safetensors",
 )
 PATIENCE_S = 300

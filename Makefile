@@ -32,7 +32,7 @@ demo: setup
 	scripts/demo
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: setup
 	$(BIN)/ruff format --check .

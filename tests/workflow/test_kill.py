@@ -67,7 +67,7 @@ def kill_when(folder: Path, config: Path, pattern: str) -> bool:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """Of every file of the corpus and the encoder's weights; not of `.name.*`, where a killed job had begun to write."""
+    """Of the corpus and the encoder's weights; not of `.name.*`, where a killed job had begun to write."""
     wanted = (
         *folder.glob("results/corpus/**/*.feather"),
         *folder.glob("results/corpus/**/*.json"),

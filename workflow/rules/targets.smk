@@ -39,7 +39,8 @@ rule make_scvelo_targets:
         teacher="scvelo_[a-z]+",
     conda:
         "../../envs/velocorpus.yaml"
-    threads: 2
+    # Only the dynamical mode has work for a second core.
+    threads: lambda wildcards: 2 if wildcards.teacher == "scvelo_dynamical" else 1
     resources:
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
         runtime=lambda wildcards, attempt: 240 * attempt,

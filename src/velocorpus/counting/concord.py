@@ -67,6 +67,9 @@ def _load(path: Path) -> ad.AnnData:
     for layer in (names.SPLICED, names.UNSPLICED):
         if layer not in adata.layers:
             raise UserMistake(f"{path} has no layer '{layer}'; give counts.h5ad files.")
+    # The same library counted twice has two sample names in a corpus: its barcodes are what is one.
+    if names.BARCODE in adata.obs and adata.obs[names.BARCODE].is_unique:
+        adata.obs_names = adata.obs[names.BARCODE].astype(str).to_numpy()
     return adata
 
 
@@ -79,7 +82,7 @@ def _compare(
         what = "genes" if len(cells) else "cells"
         raise UserMistake(
             f"'{name}' and '{against}' share no {what} (like {counted.obs_names[0]} and {true.obs_names[0]},"
-            f" {counted.var_names[0]} and {true.var_names[0]}); give both the same sample name and the same gene ids."
+            f" {counted.var_names[0]} and {true.var_names[0]}); give counts of one library by the same genes."
         )
     lacking = (true.n_obs - len(cells), counted.n_obs - len(cells), true.n_vars - len(genes))
     a, b = counted[cells, genes], true[cells, genes]

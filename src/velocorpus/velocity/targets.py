@@ -173,9 +173,15 @@ def fit_scvelo(
         sc.pp.pca(adata, n_comps=min(n_pcs, adata.n_vars - 1, adata.n_obs - 1), svd_solver="arpack")
         sc.pp.neighbors(adata, n_neighbors=min(n_neighbours, adata.n_obs - 1))
         scv.pp.moments(adata, n_pcs=None, n_neighbors=None)
+        scv.tl.velocity(adata, mode="deterministic")
+        if (n_fitted := int(adata.var["velocity_genes"].sum())) < 2:
+            # With a single gene its stochastic mode ends in numpy's words about shapes.
+            print(f"targets: scVelo fits {n_fitted} genes of {adata.n_vars}: no velocity is written.", file=sys.stderr)
+            return None
         if mode == "dynamical":
             scv.tl.recover_dynamics(adata, var_names="all", n_jobs=threads, show_progress_bar=False)
-        scv.tl.velocity(adata, mode=mode)
+        if mode != "deterministic":
+            scv.tl.velocity(adata, mode=mode)
     return adata
 
 

@@ -14,13 +14,13 @@ TRUE = {
 
 @pytest.fixture
 def write(tmp_path):
-    def run(name, layers=TRUE, n_cells=4, sample="s"):
+    def run(name, layers=TRUE, n_cells=4, sample="s", barcode="ACGT"):
         path = tmp_path / f"{name}.h5ad"
         write_counts(
             path,
             layers={layer: matrix[:n_cells] for layer, matrix in layers.items()},
             sample=sample,
-            barcodes=[f"ACGT{i}" for i in range(n_cells)],
+            barcodes=[f"{barcode}{i}" for i in range(n_cells)],
             genes=pd.DataFrame(index=GENES),
             source={},
         )
@@ -53,6 +53,18 @@ def test_missing_cells_are_counted_and_left_out(write):
     assert (row(table)["cells_missing"], row(table)["n_cells"], row(table)["error"]) == (1, 3, 0)
 
 
+def test_one_library_under_two_sample_names_is_compared_by_its_barcodes(write):
+    table = concord({"a": write("a", sample="x")}, truth=write("truth", sample="y"))
+    assert (row(table)["n_cells"], row(table)["error"]) == (4, 0)
+
+
+def test_kb_is_held_against_spliced_and_ambiguous(write):
+    kb = {"spliced": TRUE["spliced"] + TRUE["ambiguous"], "unspliced": TRUE["unspliced"]}
+    table = concord({"kb": write("kb", kb)}, truth=write("truth"))
+    assert row(table, "spliced + ambiguous")["error"] == 0
+    assert row(table)["error"] > 0
+
+
 def test_absent_layer_is_a_dash_not_a_zero(write):
     two = {layer: TRUE[layer] for layer in ("spliced", "unspliced")}
     assert row(concord({"a": write("a", two)}, truth=write("truth")), "ambiguous")["error"] is None
@@ -82,7 +94,7 @@ def test_without_truth_every_pair_is_compared(write):
 
 def test_other_cells_are_refused(write):
     with pytest.raises(UserMistake, match="share no cells"):
-        concord({"a": write("a", sample="x")}, truth=write("truth"))
+        concord({"a": write("a", barcode="TTTT")}, truth=write("truth"))
 
 
 def test_one_file_alone_is_refused(write):

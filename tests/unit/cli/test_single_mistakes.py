@@ -299,7 +299,6 @@ WRONG_MODELS = {
     "cells and calling": ("import cells.h5ad --cells cells.tsv --call-cells knee", ["--cells"]),
     "nothing to compare": ("concord --counts a=a/counts.h5ad", ["--truth"]),
     "no name": ("concord --counts a/counts.h5ad --counts v=v/counts.h5ad", ["NAME="]),
-    "nothing shared": ("concord --counts a=a/counts.h5ad --counts v=v/counts.h5ad", ["share no cells"]),
     "preset": ("simulate --preset huge", ["huge", "tiny"]),
     "part of a preset": ("simulate --preset tiny --only nowhere", ["nowhere"]),
     "chemistry": ("whitelist 10xv9", ["10xv9", "10xv3"]),

@@ -66,8 +66,8 @@ def project(tmp_path):
         read.mapping_quality, read.cigarstring, read.query_sequence = 255, "8M20N8M", "ACGTACGT" * 2
         read.set_tags([("CB", f"{BARCODE}-1"), ("UB", "ACGTACGTACGT"), ("NH", 1)])
         bam.write(read)
-    for name in ("R1", "R2"):
-        (tmp_path / f"{name}.fastq.gz").write_bytes(gzip.compress(b"@r\nACGT\n+\nFFFF\n"))
+    for name, length in (("R1", 28), ("R2", 91)):
+        (tmp_path / f"{name}.fastq.gz").write_bytes(gzip.compress(b"@r\n%b\n+\n%b\n" % (b"A" * length, b"F" * length)))
     stand_in = tmp_path / "cellranger"
     stand_in.write_text(
         STAND_IN.format(python=sys.executable, cells=str(tmp_path / "cells.tsv"), bam=str(tmp_path / "made.bam"))

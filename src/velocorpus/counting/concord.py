@@ -68,8 +68,9 @@ def _load(path: Path) -> ad.AnnData:
         if layer not in adata.layers:
             raise UserMistake(f"{path} has no layer '{layer}'; give counts.h5ad files.")
     # The same library counted twice has two sample names in a corpus: its barcodes are what is one.
-    if names.BARCODE in adata.obs and adata.obs[names.BARCODE].is_unique:
-        adata.obs_names = adata.obs[names.BARCODE].astype(str).to_numpy()
+    barcodes = adata.obs_names.str.rpartition(":").get_level_values(2)
+    if barcodes.is_unique:
+        adata.obs_names = barcodes
     return adata
 
 

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from velocorpus import __version__
 from velocorpus.config import FinetuneConfig
 from velocorpus.corpus.reader import Cells, Corpus
 from velocorpus.data.context import StudyContext, study_context
@@ -24,6 +23,7 @@ from velocorpus.model.pretrained import Pretrained, save_pretrained
 from velocorpus.model.zorro import Zorro
 from velocorpus.training.checkpoint import finish, open_work, say
 from velocorpus.training.loop import Schedule, train
+from velocorpus.training.provenance import finetuning
 from velocorpus.training.studies import (
     LAYERS,
     StudyBatch,
@@ -71,14 +71,7 @@ def finetune_expression(
     device: torch.device | str = "cpu",
 ) -> dict[str, float]:
     """Train an expression decoder on the training studies; write its directory `out`; give the last metrics."""
-    run = {
-        "kind": "expression",
-        "code_version": __version__,
-        "corpus_digest": corpus.digest,
-        "encoder_corpus_digest": pretrained.training.get("corpus_digest"),
-        "finetune": config.model_dump(),
-    }
-    pretrained.expect_genes(corpus.genes)
+    run = finetuning("expression", pretrained, corpus, config)
     folder = open_work(out, run, resume=resume)
     if folder is None:
         say("finetune expression: already finished")

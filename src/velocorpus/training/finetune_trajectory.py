@@ -7,18 +7,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from velocorpus import __version__, names
+from velocorpus import names
 from velocorpus.config import FinetuneConfig
 from velocorpus.corpus.reader import Corpus
 from velocorpus.data.pairs import N_FEATURES, PairBatch, PairStream, StudyPairs, study_pairs
 from velocorpus.data.transitions import read_transitions
 from velocorpus.errors import UserMistake
-from velocorpus.files import sha256
+from velocorpus.files import existing, sha256
 from velocorpus.model.pretrained import Pretrained, load_pretrained, save_pretrained
 from velocorpus.model.trajectory import Decided, TrajectoryDecoder, trajectory_loss
 from velocorpus.model.zorro import Zorro
 from velocorpus.training.checkpoint import finish, open_work, say
 from velocorpus.training.loop import Schedule, train
+from velocorpus.training.provenance import finetuning
 from velocorpus.training.studies import encode, split_studies
 
 KIND = "trajectory"
@@ -41,15 +42,10 @@ def finetune_trajectory(
     The encoder stays as it is. With `resume`, go on from the last checkpoint of the same run.
     """
     pretrained, data = load_pretrained(model), Corpus(corpus)
-    pretrained.expect_genes(data.genes)
-    run = {
-        "kind": KIND,
-        "code_version": __version__,
-        "corpus_digest": data.digest,
-        "encoder_training": pretrained.training,
-        "transitions": sorted(sha256(path) for path in transitions),
-        "config": config.model_dump(),
-    }
+    if config.train_encoder:
+        raise UserMistake("finetune.trajectory.train_encoder must be false: this decoder learns on a fixed encoder.")
+    digests = sorted(sha256(existing(path, "table of transitions")) for path in transitions)
+    run = finetuning(KIND, pretrained, data, config, transitions=digests)
     folder = open_work(out, run, resume=resume)
     if folder is None:
         return

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from velocorpus import __version__
 from velocorpus.config import FinetuneConfig
 from velocorpus.corpus.reader import Cells, Corpus
 from velocorpus.data.context import NEIGHBOURS, StudyContext, study_context
@@ -24,6 +23,7 @@ from velocorpus.model.velocity import VelocityDecoder, VelocityOutput, velocity_
 from velocorpus.model.zorro import Zorro
 from velocorpus.training.checkpoint import finish, open_work, say
 from velocorpus.training.loop import Schedule, train
+from velocorpus.training.provenance import finetuning
 from velocorpus.training.studies import (
     LAYERS,
     StudyBatch,
@@ -74,19 +74,15 @@ def finetune_velocity(
 
     Validation studies are only looked at, test studies never read. Gives the last metrics.
     """
-    pretrained_digest = pretrained.training.get("corpus_digest")
-    run = {
-        "kind": "velocity",
-        "mode": mode,
-        "code_version": __version__,
-        "corpus_digest": corpus.digest,
-        "encoder_corpus_digest": pretrained_digest,
-        "vocabulary_digest": corpus.genes.digest,
-        "teachers": sorted({t.kind for t in targets}),
-        "targets": sorted(t.digest() for t in targets),
-        "finetune": config.model_dump(),
-    }
-    pretrained.expect_genes(corpus.genes)
+    run = finetuning(
+        "velocity",
+        pretrained,
+        corpus,
+        config,
+        mode=mode,
+        teachers=sorted({t.kind for t in targets}),
+        targets=sorted(t.digest() for t in targets),
+    )
     folder = open_work(out, run, resume=resume)
     if folder is None:
         say("finetune velocity: already finished")

@@ -163,3 +163,8 @@ def evaluation_figures():
         *(f"results/velocities/{study}.h5ad" for study in PROJECT.velocity_studies),
         f"results/trajectories/{PROJECT.trajectory_study}.h5ad",
     ]
+
+
+def device_of_job(wildcards, resources):
+    """Training runs on a GPU where the profile reserves one for it, and on the CPU elsewhere."""
+    return "cuda" if resources.gpu else "cpu"

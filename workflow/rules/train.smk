@@ -4,7 +4,7 @@ OUTPUTS:
     results/models/{encoder,expression,velocity,trajectory}/{config.json, model.safetensors, genes.feather,
         training.json, metrics.jsonl, run.json}
 A run works in `results/models/{name}.partial`, which Snakemake does not know, so it goes on from its last checkpoint
-after a kill.
+after a kill. A profile that gives these rules a `gpu` has them run on it (profiles/gpu).
 """
 
 TRAINING = str(PROJECT.training_path)
@@ -34,14 +34,16 @@ rule pretrain_encoder:
         "../../envs/velocorpus.yaml"
     threads: 2
     resources:
+        gpu=0,
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 720 * attempt,
     params:
+        device=device_of_job,
         model=PROJECT.training.model.model_dump(mode="json"),
         pretrain=PROJECT.training.pretrain.model_dump(mode="json"),
     shell:
         "velocorpus pretrain --corpus results/corpus --config {input.training:q} --out results/models/encoder "
-        "--threads {threads} --resume 2> {log:q}"
+        "--threads {threads} --device {params.device} --resume 2> {log:q}"
 
 
 rule finetune_expression:
@@ -60,13 +62,15 @@ rule finetune_expression:
         "../../envs/velocorpus.yaml"
     threads: 1
     resources:
+        gpu=0,
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 720 * attempt,
     params:
+        device=device_of_job,
         finetune=PROJECT.training.finetune.expression.model_dump(mode="json"),
     shell:
         "velocorpus finetune expression --model results/models/encoder --corpus results/corpus "
-        "--config {input.training:q} --out results/models/expression --resume 2> {log:q}"
+        "--config {input.training:q} --out results/models/expression --device {params.device} --resume 2> {log:q}"
 
 
 rule finetune_velocity:
@@ -86,14 +90,16 @@ rule finetune_velocity:
         "../../envs/velocorpus.yaml"
     threads: 1
     resources:
+        gpu=0,
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 720 * attempt,
     params:
+        device=device_of_job,
         targets=lambda wildcards, input: repeated("--targets", input.targets),
         finetune=PROJECT.training.finetune.velocity.model_dump(mode="json"),
     shell:
         "velocorpus finetune velocity --model results/models/encoder --corpus results/corpus {params.targets:q} "
-        "--config {input.training:q} --out results/models/velocity --resume 2> {log:q}"
+        "--config {input.training:q} --out results/models/velocity --device {params.device} --resume 2> {log:q}"
 
 
 rule finetune_trajectory:
@@ -113,11 +119,13 @@ rule finetune_trajectory:
         "../../envs/velocorpus.yaml"
     threads: 1
     resources:
+        gpu=0,
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 720 * attempt,
     params:
+        device=device_of_job,
         transitions=lambda wildcards, input: repeated("--transitions", input.transitions),
         finetune=PROJECT.training.finetune.trajectory.model_dump(mode="json"),
     shell:
         "velocorpus finetune trajectory --model results/models/encoder --corpus results/corpus {params.transitions:q} "
-        "--config {input.training:q} --out results/models/trajectory --resume 2> {log:q}"
+        "--config {input.training:q} --out results/models/trajectory --device {params.device} --resume 2> {log:q}"

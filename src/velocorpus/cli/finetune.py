@@ -88,11 +88,21 @@ def trajectory(
     transitions: Annotated[list[Path], typer.Option(help="Table of pairs of a study. Repeatable.")],
     config: Config = None,
     resume: Resume = False,
+    device: Device = "cpu",
 ) -> None:
     """Fine-tune the generative decoder on transitions of training studies."""
+    from velocorpus.model.device import device_of
     from velocorpus.training.finetune_trajectory import finetune_trajectory
 
-    finetune_trajectory(model, corpus, transitions, out, _training(config).finetune.trajectory, resume=resume)
+    finetune_trajectory(
+        model,
+        corpus,
+        transitions,
+        out,
+        _training(config).finetune.trajectory,
+        resume=resume,
+        device=device_of(device),
+    )
 
 
 def _training(config: Path | None) -> "TrainingConfig":

@@ -36,6 +36,7 @@ def finetune_trajectory(
     config: FinetuneConfig,
     *,
     resume: bool = False,
+    device: torch.device | str = "cpu",
 ) -> None:
     """Train on the training studies, validate on the validation studies, write a self-contained model directory.
 
@@ -49,12 +50,14 @@ def finetune_trajectory(
     folder = open_work(out, run, resume=resume)
     if folder is None:
         return
-    encoder = pretrained.encoder()
+    encoder = pretrained.encoder().to(device)
     table = read_transitions(transitions)
     torch.manual_seed(config.seed)
-    decoder = TrajectoryDecoder(encoder.n_genes, encoder.config.d_model, N_FEATURES)
-    held_out = _fixed_batches(_studies(data, "validation", table, encoder), config)
-    taught = _studies(data, "train", table, encoder)
+    decoder = TrajectoryDecoder(encoder.n_genes, encoder.config.d_model, N_FEATURES).to(device)
+    held_out = [
+        batch.to(device) for batch in _fixed_batches(_studies(data, "validation", table, encoder, device), config)
+    ]
+    taught = _studies(data, "train", table, encoder, device)
     if not taught:
         raise UserMistake(
             f"No pair of the transitions has both cells in the training split of {corpus}; "
@@ -68,6 +71,7 @@ def finetune_trajectory(
         Schedule.of(config),
         folder,
         validate=(lambda: _validate(decoder, held_out)) if held_out else None,
+        device=device,
         name="finetune trajectory",
     )
     save_pretrained(
@@ -88,12 +92,14 @@ def load_trajectory(pretrained: Pretrained) -> tuple[Zorro, TrajectoryDecoder]:
     return encoder, decoder.eval()
 
 
-def _studies(corpus: Corpus, split: str, transitions: pa.Table, encoder: Zorro) -> list[StudyPairs]:
+def _studies(
+    corpus: Corpus, split: str, transitions: pa.Table, encoder: Zorro, device: torch.device | str
+) -> list[StudyPairs]:
     """The pairs of each study of a split, in the order of their names."""
     found = []
     for study, cells in split_studies(corpus, split).items():
         table = transitions.filter(pc.equal(transitions[names.STUDY], study))
-        pairs = study_pairs(cells, table, encode(encoder, cells)) if len(table) else None
+        pairs = study_pairs(cells, table, encode(encoder, cells, device=device)) if len(table) else None
         if pairs is None:
             say(f"finetune trajectory: study {study} ({split}) is not used: it has no transitions")
         else:

@@ -166,8 +166,10 @@ def _joined(members: Sequence[tuple[Path, Table]]) -> Table:
 def _short(table: Table) -> Table:
     """Without the columns that only the page shows; of a table with means over studies, the means."""
     means = [row for row in table.rows if "study" in table.columns and row[table.columns.index("study")] == MEAN]
-    hidden = [column for column in table.columns if column in PAGE_ONLY or (means and column == "study")]
-    places = [i for i, column in enumerate(table.columns) if column not in hidden]
+    shown = {column for column in table.columns if column not in PAGE_ONLY and not (means and column == "study")}
+    if "against" in table.columns and len({row[table.columns.index("against")] for row in table.rows}) > 1:
+        shown.add("against")  # without a truth every count is held against each other one
+    places = [i for i, column in enumerate(table.columns) if column in shown]
     rows = tuple(tuple(row[i] for i in places) for row in means or table.rows)
     return Table(table.title, tuple(table.columns[i] for i in places), rows)
 

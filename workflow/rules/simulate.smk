@@ -38,7 +38,7 @@ rule simulate_fastq:
     log:
         "logs/simulate_fastq/{sample}.log",
     benchmark:
-        "benchmarks/out/simulate_fastq/{sample}.tsv"
+        "results/benchmarks/simulate_fastq/{sample}.tsv"
     wildcard_constraints:
         sample=simulated_as(".fastq.gz"),
     conda:
@@ -61,7 +61,7 @@ rule simulate_bam:
     log:
         "logs/simulate_bam/{sample}.log",
     benchmark:
-        "benchmarks/out/simulate_bam/{sample}.tsv"
+        "results/benchmarks/simulate_bam/{sample}.tsv"
     wildcard_constraints:
         sample=simulated_as(".bam"),
     conda:

@@ -1,9 +1,8 @@
 """From counts to tokens: a gene's embedding scaled and shifted by its value, and one token of the layer's log total.
 
-A token is `gene * (1 + scale(value)) + shift(value)`. The product is what lets a pooled output be a projection of the
-cell's expression from the first step; with a plain sum, gene and value meet only in the first MLP, and a small model
-learned no cell state in 300 steps. Nothing of another layer enters: values are scaled by the layer's own total. Genes
-are a set, so there are no positions.
+A token is `gene * (1 + scale(value)) + shift(value)`, so that gene and value meet before the first
+attention. Nothing of another layer enters: values are scaled by the layer's own total. Genes are a set, so there are no
+positions.
 
 Shape suffix legend: T = packed genes of a batch, U = packed tokens (the total token heads each cell's genes),
 R = rows of a layout, B = cells, D = model dimension.

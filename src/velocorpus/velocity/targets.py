@@ -35,6 +35,7 @@ SCVELO_MODES = {
 }
 MIN_CELLS = 30
 MIN_SHARED_COUNTS = 20
+SCVELO_MIN_R2 = 0.01  # scVelo's own threshold for a velocity gene
 
 
 def read_study(paths: Sequence[Path | str]) -> ad.AnnData:
@@ -174,6 +175,7 @@ def fit_scvelo(
         sc.pp.neighbors(adata, n_neighbors=min(n_neighbours, adata.n_obs - 1))
         scv.pp.moments(adata, n_pcs=None, n_neighbors=None)
         scv.tl.velocity(adata, mode="deterministic")
+        _restore_velocity_genes(adata)
         if (n_fitted := int(adata.var["velocity_genes"].sum())) < 2:
             # With a single gene its stochastic mode ends in numpy's words about shapes.
             print(f"targets: scVelo fits {n_fitted} genes of {adata.n_vars}: no velocity is written.", file=sys.stderr)
@@ -182,7 +184,15 @@ def fit_scvelo(
             scv.tl.recover_dynamics(adata, var_names="all", n_jobs=threads, show_progress_bar=False)
         if mode != "deterministic":
             scv.tl.velocity(adata, mode=mode)
+            _restore_velocity_genes(adata)
     return adata
+
+
+def _restore_velocity_genes(adata: ad.AnnData) -> None:
+    """scVelo leaves out a column whose values are all equal (`write_pars`): then every gene fits, or none does."""
+    if "velocity_genes" not in adata.var:
+        r2 = adata.var["velocity_r2"].to_numpy(float) if "velocity_r2" in adata.var else np.zeros(adata.n_vars)
+        adata.var["velocity_genes"] = bool((r2 > SCVELO_MIN_R2).all())
 
 
 @contextmanager

@@ -46,3 +46,24 @@ def test_too_few_cells_give_no_velocity_and_say_so(capsys):
 def test_an_unknown_teacher_is_refused():
     with pytest.raises(UserMistake, match="scvelo_stochastic"):
         scvelo_velocities(ad.AnnData(np.zeros((2, 2), np.float32)), "scvelo_guess")
+
+
+@pytest.mark.parametrize("kind", ["scvelo_steady_state", "scvelo_stochastic", "scvelo_dynamical"])
+def test_every_mode_teaches_also_where_all_genes_fit(kind):
+    # scVelo drops its column `velocity_genes` when every gene is one.
+    rng = np.random.default_rng(0)
+    time = np.linspace(0, 1, 80)[:, None]
+    layers = {
+        "spliced": sparse.csr_matrix(rng.poisson(5 + 40 * time * np.ones((1, 8)))),
+        "unspliced": sparse.csr_matrix(rng.poisson(2 + 20 * time * np.ones((1, 8)))),
+    }
+    # A gene that does not change keeps normalisation from taking the others' change away.
+    layers = {k: sparse.hstack([v, rng.poisson(200, (80, 1))]).tocsr() for k, v in layers.items()}
+    study = ad.AnnData(
+        obs=pd.DataFrame(index=[f"a:{i}" for i in range(80)]),
+        var=pd.DataFrame(index=[f"g{i}" for i in range(9)]),
+        layers=layers,
+    )
+    found = scvelo_velocities(study, kind)
+    assert np.isfinite(found.velocity_NG).any()
+    assert (found.confidence_G > 0).sum() >= 2

@@ -1,4 +1,4 @@
-"""`velocorpus count`, `import` and `concord`."""
+"""`velocorpus count`."""
 
 import sys
 from pathlib import Path
@@ -105,77 +105,6 @@ def _count_by_velocyto(
     write_counts(out, layers=layers, sample=sample, barcodes=listed, genes=genes, source=source)
     totals = ", ".join(f"{int(np.sum(matrix.data))} {layer}" for layer, matrix in layers.items())
     _say(f"{out}: velocyto counted {totals} molecules")
-
-
-@app.command("cells")
-def cells(
-    bam: Annotated[Path, typer.Option(help="BAM with corrected cell and UMI tags.")],
-    out: Annotated[Path, typer.Option(help="Barcodes that are cells, one a line.")],
-    min_umis: Annotated[int | None, typer.Option(min=1, help="UMIs of a cell; by default the knee decides.")] = None,
-) -> None:
-    """List the cells of a BAM, called by the knee of their UMIs or by a number of them."""
-    from velocorpus.cells.calling import call_cells as knee
-    from velocorpus.counting.cell_list import write_cell_list
-
-    _say(write_cell_list(bam, out, caller=knee, min_umis=min_umis))
-
-
-@app.command("import")
-@records_outcome
-def import_(
-    path: Annotated[Path, typer.Argument(help="A loom, an h5ad with layers, a STARsolo, kb or mtx folder.")],
-    out: Annotated[Path, typer.Option(help="The counts.h5ad to write.")],
-    sample: Annotated[str, typer.Option(help="Name of the sample: cells are named `sample:barcode`.")] = "sample",
-    genes: Annotated[Path | None, typer.Option(help="Table of gene ids and symbols: symbols become ids.")] = None,
-    cells: Annotated[Path | None, typer.Option(help="List of the sample's cells; other barcodes are dropped.")] = None,
-    call_cells: Annotated[str | None, typer.Option(help="Call cells from the totals: knee.")] = None,
-    cell_type: Annotated[str | None, typer.Option(help="Column of the cells' types, kept as cell_type.")] = None,
-    reference: Annotated[str, typer.Option(help="Name of the reference, kept in the file.")] = "",
-    chemistry: Annotated[str, typer.Option(help="Chemistry of the library, kept in the file.")] = "",
-    outcome: OutcomeOption = None,
-) -> None:
-    """Bring in counts that another tool has made."""
-    from velocorpus.cells.calling import call_cells as knee
-    from velocorpus.counting.bring_in import bring_in
-
-    if call_cells not in (None, "knee"):
-        raise UserMistake(f"--call-cells {call_cells} is not a method; allowed: knee.")
-    if cells is not None and call_cells is not None:
-        raise UserMistake("--cells and --call-cells exclude each other; give one.")
-    for line in bring_in(
-        path,
-        out,
-        sample=sample,
-        gene_table=genes,
-        cell_list=cells,
-        caller=knee if call_cells else None,
-        cell_type=cell_type,
-        reference=reference,
-        chemistry=chemistry,
-    ):
-        _say(line)
-
-
-@app.command("concord")
-def concord(
-    out: Annotated[Path, typer.Option(help="The table to write, as JSON.")],
-    counts: Annotated[list[str], typer.Option(help="NAME=counts.h5ad; repeatable.")],
-    truth: Annotated[Path | None, typer.Option(help="Simulated truth; without it, pairs are compared.")] = None,
-    genes: Annotated[Path | None, typer.Option(help="Gene table; its `difficulty` breaks the errors down.")] = None,
-    figure: Annotated[Path | None, typer.Option(help="A PNG to draw: gene totals against the truth.")] = None,
-) -> None:
-    """Compare counts of one sample with each other or with the truth."""
-    from velocorpus.counting.concord import concord as compare
-
-    named: dict[str, Path] = {}
-    for item in counts:
-        name, equals, path = item.partition("=")
-        if not (name and equals and path) or name in named or name == "truth":
-            raise UserMistake(f"--counts {item}: give NAME=counts.h5ad, each name once (and not `truth`).")
-        named[name] = Path(path)
-    table = compare(named, truth=truth, genes=genes, figure=figure)
-    table.write(out)
-    _say(table.to_text())
 
 
 def _say(line: str) -> None:

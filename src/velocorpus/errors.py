@@ -1,4 +1,4 @@
-"""The one exception that the command line turns into a sentence."""
+"""The exceptions that the command line turns into a sentence."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,10 +13,17 @@ class UserMistake(ValueError):
     """
 
 
+class TryLater(UserMistake):
+    """Something that another try may mend without anyone's doing: a host that does not answer, a full disk.
+
+    Its sentence ends with exit code 75 (EX_TEMPFAIL): the workflow tries again and does not refuse the sample for it.
+    """
+
+
 @contextmanager
 def mistakes_in(path: Path | str) -> Iterator[None]:
     """Put the file before every mistake of the block, which knows only what was in the file."""
     try:
         yield
     except UserMistake as mistake:
-        raise UserMistake(f"{path}: {mistake}") from None
+        raise type(mistake)(f"{path}: {mistake}") from None

@@ -10,7 +10,7 @@ import typer
 import typer.core
 
 from velocorpus import __version__
-from velocorpus.errors import UserMistake
+from velocorpus.errors import TryLater, UserMistake
 
 # Subcommand → (module, one line of help). The module's `app` is imported only when its command runs, so that `train`
 # starts without anndata and `count` without torch.
@@ -51,6 +51,7 @@ SYSTEM_REFUSALS = {
     errno.EISDIR: "give a file where a file is needed",
     errno.ENAMETOOLONG: "give a shorter name",
 }
+WRONG_PATHS = (errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG)
 
 
 class LazyGroup(typer.core.TyperGroup):
@@ -98,19 +99,22 @@ def velocorpus(
 
 
 def main() -> None:
-    """Run the command line; a `UserMistake`, and a refusal by the system, is one sentence and exit code 2."""
+    """Run the command line; a `UserMistake` is one sentence and exit code 2.
+
+    `TryLater`, and what the system refuses for now, is one sentence and exit code 75: the same may succeed later.
+    """
     try:
         app()
     except Exception as error:
-        sentence = str(error) if isinstance(error, UserMistake) else refused_by_system(error)
-        if sentence is None:
+        mistake = error if isinstance(error, UserMistake) else refused_by_system(error)
+        if mistake is None:
             raise
         # What other software says of a file may have several lines; ours is one.
-        print(f"velocorpus: {' '.join(sentence.split())}", file=sys.stderr)
-        sys.exit(2)
+        print(f"velocorpus: {' '.join(str(mistake).split())}", file=sys.stderr)
+        sys.exit(os.EX_TEMPFAIL if isinstance(mistake, TryLater) else 2)
 
 
-def refused_by_system(error: BaseException) -> str | None:
+def refused_by_system(error: BaseException) -> UserMistake | None:
     """The sentence for a full disk and the like, which only the user can mend; None for any other error.
 
     HDF5, Arrow and safetensors raise errors of their own, without a number but with the system's words.
@@ -120,7 +124,8 @@ def refused_by_system(error: BaseException) -> str | None:
             words = os.strerror(number)
             if getattr(one, "errno", None) == number or (one is not None and words in str(one)):
                 where = getattr(one, "filename", None)
-                return f"{where or 'A file'}: {words}; {advice} and run again. Nothing half-written was left."
+                kind = UserMistake if number in WRONG_PATHS else TryLater
+                return kind(f"{where or 'A file'}: {words}; {advice} and run again. Nothing half-written was left.")
     return None
 
 

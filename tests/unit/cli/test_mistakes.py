@@ -64,11 +64,11 @@ def mistake(project, tmp_path, monkeypatch, velocorpus):
     monkeypatch.chdir(project)
     before = sorted(project.rglob("*"))
 
-    def run(line, *words):
+    def run(line, *words, code=2):
         out = tmp_path / "made" / "out"
         done = velocorpus(*line.format(out=out, tmp=tmp_path).split())
         last = done.stderr.splitlines()[-1] if done.stderr else ""
-        assert done.returncode == 2, done
+        assert done.returncode == code, done
         assert last.startswith("velocorpus: "), done
         assert sum(one.startswith("velocorpus: ") for one in done.stderr.splitlines()) == 1, done
         assert "Traceback" not in done.stderr
@@ -145,7 +145,7 @@ def test_a_disk_that_takes_no_more_is_one_sentence(mistake, name):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
     try:
-        mistake(GOOD[name], "File too large", "ulimit")
+        mistake(GOOD[name], "File too large", "ulimit", code=os.EX_TEMPFAIL)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
@@ -156,7 +156,7 @@ def test_what_the_system_refuses_is_one_sentence(mistake, monkeypatch, code):
         raise OSError(code, os.strerror(code), "counts.h5ad")
 
     monkeypatch.setattr("anndata.AnnData.write_h5ad", refuse)
-    mistake(GOOD["count"], "counts.h5ad", os.strerror(code))
+    mistake(GOOD["count"], "counts.h5ad", os.strerror(code), code=os.EX_TEMPFAIL)
 
 
 @pytest.mark.parametrize("name", WRITING)

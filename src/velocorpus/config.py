@@ -22,6 +22,30 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class FetchConfig(Section):
+    """How files come here. How many come at once is the profile's to say: `resources: downloads`."""
+
+    parallel: int = Field(4, ge=1, le=64, description="Connections for one file, where its host takes ranges.")
+    retries: int = Field(5, ge=0, description="More tries in a row after a transfer broke.")
+    timeout_s: float = Field(60.0, gt=0, description="Seconds without bytes after which a connection is broken.")
+    proxy: str | None = Field(None, description="An HTTP proxy; empty: HTTPS_PROXY and its kin.")
+    mirrors: tuple[tuple[str, str], ...] = Field(
+        (), description="Pairs [beginning of an address, what to put in its place], tried in order, the address last."
+    )
+    s3_endpoint: str | None = Field(None, description="Address of a store that speaks S3; empty: Amazon's.")
+    s3_unsigned: bool = Field(False, description="Whether S3 is asked without credentials.")
+    s3_requester_pays: bool = Field(False, description="Whether you pay for what you take from S3.")
+
+
+class ResolveConfig(Section):
+    """Where `velocorpus resolve` looks accessions up; the workflow itself never does."""
+
+    ena_url: str = Field("https://www.ebi.ac.uk/ena/portal/api", description="ENA's portal API, or a mirror of it.")
+    ncbi_url: str = Field(
+        "https://eutils.ncbi.nlm.nih.gov/entrez/eutils", description="NCBI's E-utilities, or a mirror of them."
+    )
+
+
 class QuantifyConfig(Section):
     """How reads become counts or a tagged BAM."""
 
@@ -172,6 +196,8 @@ class WorkflowConfig(Section):
     references: str = Field("references.tsv", description="Table of genomes and their genes.")
     training: str = Field("models/tiny.yaml", description="Model and training, a file of config/models.")
     simulate: SimulateConfig = Field(SimulateConfig(), description="Simulated studies.")
+    resolve: ResolveConfig = Field(ResolveConfig(), description="Accessions to rows of the tables.")
+    fetch: FetchConfig = Field(FetchConfig(), description="Files from elsewhere.")
     quantify: QuantifyConfig = Field(QuantifyConfig(), description="Reads to counts.")
     cells: CellsConfig = Field(CellsConfig(), description="Filter of cells and genes.")
     corpus: CorpusConfig = Field(CorpusConfig(), description="Shards and splits.")

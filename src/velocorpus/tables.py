@@ -20,7 +20,7 @@ from velocorpus.errors import UserMistake
 from velocorpus.files import existing
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-REMOTE = re.compile(r"(s3|https?|ftp)://")
+REMOTE = re.compile(r"(s3|https?|ftp)://|sra:[SED]RR\d+$")
 # Paths are quoted wherever a shell sees them; these characters are refused all the same, since a table may come from
 # a stranger and braces are Snakemake's.
 HOSTILE = re.compile(r"[\x00-\x1f\x7f;|&<>`'\"\\*?{}$!]")
@@ -89,6 +89,7 @@ class Sample:
     experiment: str = _column("Accession of the experiment, e.g. SRX.")
     run: str = _column("Accession of the run or runs, e.g. SRR.")
     biosample: str = _column("Accession of the biosample, e.g. SAMN.")
+    title: str = _column("What the archive calls it.")
     intron_mode: str = _column(
         "Whether another tool's counts include introns, for `import`.", allowed=("yes", "no", "unknown")
     )
@@ -110,12 +111,19 @@ class Unit:
 
     sample: str = _column("A row of samples.tsv.", "name", filled=True)
     unit: str = _column("Name of the lane, run or file, unique within its sample.", "name", filled=True)
-    read1: str = _column("FASTQ with barcodes and UMIs (`kb`, `starsolo`, `cellranger`).", "path")
+    read1: str = _column(
+        "FASTQ with barcodes and UMIs (`kb`, `starsolo`, `cellranger`); `sra:RUN` here and in `read2` for a run of SRA.",
+        "path",
+    )
     read2: str = _column("FASTQ with cDNA.", "path")
     path: str = _column("BAM (`bam`), or loom, h5ad or folder of another tool's counts (`import`).", "path")
     read1_md5: str = _column("MD5 of `read1`, checked after fetching.", "md5")
     read2_md5: str = _column("MD5 of `read2`.", "md5")
     path_md5: str = _column("MD5 of `path`.", "md5")
+    read1_bytes: str = _column("Size of `read1`, or of the whole run for `sra:`.", "bytes")
+    read2_bytes: str = _column("Size of `read2`; empty for `sra:`.", "bytes")
+    path_bytes: str = _column("Size of `path`.", "bytes")
+    note: str = _column("What to know of these files, as `velocorpus resolve` found it.")
 
 
 @dataclass(frozen=True)
@@ -256,6 +264,8 @@ def _value(where: str, value: str, meta: Mapping[str, Any], made: tuple[str, ...
         )
     if meta["kind"] == "md5" and not MD5.fullmatch(value):
         raise UserMistake(f"{where}: '{value}' is not an MD5 (32 digits 0-9a-f).")
+    if meta["kind"] == "bytes" and not value.isdecimal():
+        raise UserMistake(f"{where}: '{value}' is not a size in bytes.")
     if meta["kind"] == "offset" and not OFFSET.fullmatch(value):
         raise UserMistake(f"{where}: '{value}' is not CHROMOSOME:BASES, e.g. 21:881.")
     return _path(where, value, made) if meta["kind"] == "path" else value

@@ -164,3 +164,18 @@ def test_a_sample_added_below_changes_the_last_group_only(tmp_path):
     before, after = groups(3), groups(4)
     assert before["g00000"] == after["g00000"] == ("s0", "s1")
     assert after["g00001"] == ("s2", "s3")
+
+
+def test_a_size_that_is_no_number_is_refused(tmp_path):
+    with pytest.raises(UserMistake, match=r"column 'path_bytes': '3 GB' is not a size in bytes"):
+        load(tmp_path, units=[UNIT | {"path_bytes": "3 GB"}])
+
+
+def test_a_run_of_sra_is_a_source_that_need_not_lie_here(tmp_path):
+    run = LANE | {"read1": "sra:SRR1", "read2": "sra:SRR1"}
+    assert load(tmp_path, [FASTQ], [run]).units["s1"][0].read1 == "sra:SRR1"
+
+
+def test_what_only_looks_like_a_run_of_sra_is_a_path(tmp_path):
+    with pytest.raises(UserMistake, match="'sra:SRX1' does not exist"):
+        load(tmp_path, [FASTQ], [LANE | {"read1": "sra:SRX1"}])

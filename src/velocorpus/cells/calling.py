@@ -7,9 +7,11 @@ paper, Lun et al. 2019). Barcodes with totals from the knee down to a tenth of t
 are cells as well, as Cell Ranger 2's rule has it; so a cell with few molecules is not lost to the knee's sharp edge.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
+from scipy import sparse
 
 from velocorpus.errors import UserMistake
 
@@ -19,12 +21,17 @@ METHOD = "knee: farthest point above the chord of the log-log barcode-rank curve
 
 @dataclass(frozen=True)
 class Called:
-    """Which barcodes are cells, and the total from which on a barcode is one."""
+    """Which barcodes are cells, the total from which on a barcode surely is one, and how that was found."""
 
     is_cell: np.ndarray  # bool, one a barcode
     threshold: int
-    knee: int
-    method: str = METHOD
+    method: str
+    parameters: Mapping[str, float] = field(default_factory=dict)
+
+
+def knee(counts: sparse.csr_matrix) -> Called:
+    """Call the cells of raw counts, barcodes × genes (all layers summed), by `call_cells`."""
+    return call_cells(np.asarray(counts.sum(axis=1)).ravel())
 
 
 def call_cells(totals: np.ndarray, *, floor: int = FLOOR) -> Called:
@@ -43,7 +50,8 @@ def call_cells(totals: np.ndarray, *, floor: int = FLOOR) -> Called:
     y = np.log10(ranked)
     x = x / x[-1]
     y = (y - y[-1]) / max(y[0] - y[-1], np.finfo(float).tiny)
-    knee = int(ranked[int(np.argmax(y - (1 - x)))])
-    threshold = max(floor, int(np.ceil(np.percentile(ranked[ranked >= knee], 99) / 10)))
-    threshold = min(threshold, knee)
-    return Called(is_cell=totals >= threshold, threshold=threshold, knee=knee)
+    at_knee = int(ranked[int(np.argmax(y - (1 - x)))])
+    threshold = max(floor, int(np.ceil(np.percentile(ranked[ranked >= at_knee], 99) / 10)))
+    threshold = min(threshold, at_knee)
+    found = {"floor": floor, "knee": at_knee, "threshold": threshold}
+    return Called(totals >= threshold, threshold, METHOD, found)

@@ -28,23 +28,28 @@ def cells(
 @app.command("import")
 @records_outcome
 def import_(
-    path: Annotated[Path, typer.Argument(help="A loom, an h5ad with layers, a STARsolo, kb or mtx folder.")],
+    path: Annotated[
+        Path, typer.Argument(help="A loom, an h5ad with layers, a STARsolo, kb, alevin-fry or mtx folder.")
+    ],
     out: Annotated[Path, typer.Option(help="The counts.h5ad to write.")],
     sample: Annotated[str, typer.Option(help="Name of the sample: cells are named `sample:barcode`.")] = "sample",
     genes: Annotated[Path | None, typer.Option(help="Table of gene ids and symbols: symbols become ids.")] = None,
     cells: Annotated[Path | None, typer.Option(help="List of the sample's cells; other barcodes are dropped.")] = None,
-    call_cells: Annotated[str | None, typer.Option(help="Call cells from the totals: knee.")] = None,
+    cells_called_by: Annotated[str, typer.Option(help="What made that list, kept in the file.")] = "",
+    call_cells: Annotated[str | None, typer.Option(help="Call cells of raw counts: knee or emptydrops.")] = None,
     cell_type: Annotated[str | None, typer.Option(help="Column of the cells' types, kept as cell_type.")] = None,
     reference: Annotated[str, typer.Option(help="Name of the reference, kept in the file.")] = "",
     chemistry: Annotated[str, typer.Option(help="Chemistry of the library, kept in the file.")] = "",
     outcome: OutcomeOption = None,
 ) -> None:
     """Bring in counts that another tool has made."""
-    from velocorpus.cells.calling import call_cells as knee
+    from velocorpus.cells.calling import knee
+    from velocorpus.cells.emptydrops import empty_drops
     from velocorpus.counting.bring_in import bring_in
 
-    if call_cells not in (None, "knee"):
-        raise UserMistake(f"--call-cells {call_cells} is not a method; allowed: knee.")
+    callers = {None: None, "knee": knee, "emptydrops": empty_drops}
+    if call_cells not in callers:
+        raise UserMistake(f"--call-cells {call_cells} is not a method; allowed: knee, emptydrops.")
     if cells is not None and call_cells is not None:
         raise UserMistake("--cells and --call-cells exclude each other; give one.")
     for line in bring_in(
@@ -53,7 +58,8 @@ def import_(
         sample=sample,
         gene_table=genes,
         cell_list=cells,
-        caller=knee if call_cells else None,
+        caller=callers[call_cells],
+        cells_called_by=cells_called_by,
         cell_type=cell_type,
         reference=reference,
         chemistry=chemistry,

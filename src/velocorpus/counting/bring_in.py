@@ -1,6 +1,6 @@
 """Counts of another tool to a `counts.h5ad`: cells chosen, genes mapped, everything dropped said."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -9,10 +9,10 @@ import pandas as pd
 from scipy import sparse
 
 from velocorpus import names
-from velocorpus.counting.alignments import read_barcodes
+from velocorpus.counting.barcodes import read_barcodes
 from velocorpus.counting.counts_file import write_counts
 from velocorpus.counting.importers import Imported, bare_barcodes, read_any
-from velocorpus.counting.tables import map_genes, read_gene_table
+from velocorpus.counting.tables import map_genes, read_gene_table, share_of_ids
 from velocorpus.errors import UserMistake
 
 _LISTED_IN_SOURCE = 50
@@ -24,12 +24,13 @@ class CalledCells(Protocol):
     @property
     def is_cell(self) -> np.ndarray: ...  # noqa: D102
     @property
-    def threshold(self) -> int: ...  # noqa: D102
-    @property
     def method(self) -> str: ...  # noqa: D102
+    @property
+    def parameters(self) -> Mapping[str, float]: ...  # noqa: D102
 
 
-CellCaller = Callable[[np.ndarray], CalledCells]
+# Barcodes × genes, all layers summed, to what is a cell.
+CellCaller = Callable[[sparse.csr_matrix], CalledCells]
 
 
 def bring_in(
@@ -40,16 +41,18 @@ def bring_in(
     gene_table: Path | None = None,
     cell_list: Path | None = None,
     caller: CellCaller | None = None,
+    cells_called_by: str = "",
     cell_type: str | None = None,
     reference: str = "",
     chemistry: str = "",
 ) -> list[str]:
     """Import `path` and write `out`; returns what there is to tell, one line a thing.
 
-    Cells are all of the input's, those of `cell_list`, or those that `caller` calls from the totals; barcodes lose
-    10x's `-1`. Genes lose their version, or are mapped by `gene_table`. Refused: what the readers and
-    `write_counts` refuse, a `cell_list` that shares no barcode with the input, a `cell_type` column that is not
-    there.
+    Cells are all of the input's, those of `cell_list` (which `cells_called_by` made), or those that `caller` calls from
+    the counts; which of these, by which method and with which figures stands in the file. Barcodes lose 10x's `-1`.
+    Genes lose their version, or are mapped by `gene_table`; what is lost by that is counted. Refused: what the
+    readers and `write_counts` refuse, a `cell_list` that shares no barcode with the input, a `cell_type` column that
+    is not there.
     """
     counts = read_any(path)
     _check_shapes(path, counts)
@@ -62,19 +65,26 @@ def bring_in(
         **counts.notes,
     }
     barcodes = bare_barcodes(counts.cells)
-    rows, said = _choose_cells(path, counts, barcodes, cell_list, caller, source)
+    rows, said = _choose_cells(path, counts, barcodes, cell_list, caller, source, cells_called_by)
     if not rows.size:
         raise UserMistake(f"{path} has no cells to bring in (of {len(barcodes)} barcodes); give a run that has some.")
-    mapped = map_genes(
-        counts.genes, counts.symbols, counts.versions, read_gene_table(gene_table) if gene_table else None
-    )
-    for reason, dropped in mapped.dropped.items():
-        if dropped:
-            source[f"genes_{reason}"] = {"n": len(dropped), "first": sorted(dropped)[:_LISTED_IN_SOURCE]}
-            said.append(f"note: {len(dropped)} genes dropped, {reason.replace('_', ' ')} (first: {min(dropped)})")
+    table = read_gene_table(gene_table) if gene_table else None
+    mapped = map_genes(counts.genes, counts.symbols, counts.versions, table)
+    of_gene = np.asarray(sum(matrix[rows].sum(axis=0) for matrix in counts.layers.values())).ravel()
+    for reason, places in mapped.dropped.items():
+        if places:
+            dropped = sorted(counts.genes[i] for i in places)
+            lost = int(of_gene[places].sum())
+            source[f"genes_{reason}"] = {"n": len(dropped), "molecules": lost, "first": dropped[:_LISTED_IN_SOURCE]}
+            said.append(
+                f"note: {len(dropped)} genes with {lost} molecules dropped, {reason.replace('_', ' ')} (first:"
+                f" {dropped[0]})"
+            )
+    if table is not None:
+        source["genes_absent"] = len(table.symbol_of.keys() - set(mapped.genes.index))
     if not mapped.kept.size:
         raise UserMistake(f"{path}: none of its {len(counts.genes)} genes is in the gene table {gene_table}.")
-    if gene_table is None and (named := _how_many_ids(mapped.genes.index)) < 0.5:
+    if gene_table is None and (named := share_of_ids(mapped.genes.index)) < 0.5:
         said.append(f"note: only {named:.0%} of the gene names are Ensembl ids; give --genes TABLE to map symbols")
     layers = {layer: sparse.csr_matrix(matrix)[rows][:, mapped.kept] for layer, matrix in counts.layers.items()}
     write_counts(
@@ -108,6 +118,7 @@ def _choose_cells(
     cell_list: Path | None,
     caller: CellCaller | None,
     source: dict[str, Any],
+    cells_called_by: str,
 ) -> tuple[np.ndarray, list[str]]:
     """Rows to keep, and what to say; a list's order rules the rows, otherwise the input's."""
     if cell_list is not None:
@@ -120,21 +131,24 @@ def _choose_cells(
                 " give this sample's list."
             )
         missing = len(listed) - rows.size
-        source["cells"] = {"chosen_by": "list", "listed": len(listed), "not_in_input": missing}
+        source["cells"] = {
+            "chosen_by": "list",
+            "method": cells_called_by,
+            "listed": len(listed),
+            "not_in_input": missing,
+        }
         return rows, [f"note: {missing} listed barcodes are not in the input"] if missing else []
     if caller is not None:
-        totals = np.asarray(sum(matrix.sum(axis=1) for matrix in counts.layers.values())).ravel()
-        called = caller(totals)
+        called = caller(sparse.csr_matrix(sum(sparse.csr_matrix(matrix) for matrix in counts.layers.values())))
+        rows = np.flatnonzero(called.is_cell)
         source["cells"] = {
-            "chosen_by": called.method,
-            "threshold": called.threshold,
+            "chosen_by": "call",
+            "method": called.method,
+            "parameters": dict(called.parameters),
             "barcodes": len(barcodes),
         }
-        n = int(called.is_cell.sum())
-        return np.flatnonzero(called.is_cell), [
-            f"{n} of {len(barcodes)} barcodes are cells (from {called.threshold} molecules on)"
-        ]
-    source["cells"] = {"chosen_by": "input", "barcodes": len(barcodes)}
+        return rows, [f"{rows.size} of {len(barcodes)} barcodes are cells: {called.method}"]
+    source["cells"] = {"chosen_by": "input", "method": counts.cells_called_by, "barcodes": len(barcodes)}
     return np.arange(len(barcodes)), []
 
 
@@ -147,7 +161,3 @@ def _labels(path: Path | str, counts: Imported, rows: np.ndarray, cell_type: str
     return pd.DataFrame(
         {names.CELL_TYPE: counts.obs[cell_type].astype(object).where(counts.obs[cell_type].notna(), "")}
     ).iloc[rows]
-
-
-def _how_many_ids(index: pd.Index) -> float:
-    return float(np.mean(index.str.fullmatch(r"ENS[A-Z]*G\d+").astype(bool)))

@@ -1,20 +1,20 @@
 """Counts of other tools, each in its own dialect, as our three layers.
 
-What each tool calls things stays in its reader here:
+What each tool calls things stays in its reader here, in `import_h5ad` and in `import_fry`:
 
 - velocyto loom: genes × cells, row attribute `Accession`, `CellID` = `sample:BARCODEx`.
-- h5ad: layers `spliced`, `unspliced`, `ambiguous` (kb's `mature`, `nascent`, `ambiguous` are understood); X is ignored.
+- h5ad with layers: see `import_h5ad`. alevin-fry and simpleaf: see `import_fry`.
 - STARsolo: `Solo.out/Velocyto/{raw,filtered}` with one matrix a layer, or the older single `matrix.mtx` with three
   values an entry.
 - kb (nac): `counts_unfiltered` with `cells_x_genes.{mature,nascent,ambiguous}.mtx` or `adata.h5ad`. In kb, `ambiguous`
   means "exonic, so either", and almost all of it is mature RNA: spliced = mature + ambiguous, unspliced = nascent,
   and our ambiguous layer is absent.
-- A folder of `spliced.mtx`, `unspliced.mtx` (and `ambiguous.mtx`).
+- One matrix a layer: `spliced.mtx`, `unspliced.mtx` (and `ambiguous.mtx`) with names beside them, once or a layer
+  (`spliced.barcodes.txt`, kb's older lamanno workflow), or a folder of 10x's files a layer (`spliced/matrix.mtx.gz`).
+- 10x's own folder or .h5 of a gene-level matrix holds spliced and unspliced in one number and is refused.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,32 +23,29 @@ import pandas as pd
 from scipy import sparse
 
 from velocorpus import names
-from velocorpus.counting.anndata_file import read_anndata
+from velocorpus.counting.import_fry import fry_folder, read_fry
+from velocorpus.counting.import_h5ad import read_h5ad as _read_h5ad
+from velocorpus.counting.imported import (
+    Imported,
+    bare_barcodes,
+    find_one,
+    first_column,
+    need_layers,
+    one_of,
+    read_rows,
+    without_sample,
+)
 from velocorpus.counting.tables import read_matrix_market
 from velocorpus.errors import UserMistake
 from velocorpus.files import existing, open_text
 
+__all__ = ["Imported", "bare_barcodes", "read_any", "read_loom"]
+
 KB_RULE = "spliced = mature + ambiguous, unspliced = nascent; kb's ambiguous is exonic RNA of either kind"
-_TENX_SUFFIX = re.compile(r"([ACGTN]{8,})(-\d+|x)$")
-
-
-@dataclass(frozen=True, eq=False)
-class Imported:
-    """Counts as another tool left them: cells × genes per layer, names not yet mapped."""
-
-    layers: Mapping[str, sparse.csr_matrix]
-    cells: tuple[str, ...]
-    genes: tuple[str, ...]
-    symbols: tuple[str, ...] | None
-    versions: tuple[str, ...] | None
-    quantifier: str
-    quantifier_version: str = ""
-    obs: pd.DataFrame | None = None
-    notes: dict[str, Any] = field(default_factory=dict)
 
 
 def read_any(path: Path | str) -> Imported:
-    """Read counts of a kind that is told from the path: a loom, an h5ad, or a STARsolo, kb or mtx folder."""
+    """Read counts of a kind that is told from the path: a loom, an h5ad, or a folder of one of the kinds above."""
     path = existing(path, "counts")
     if path.is_dir():
         for fits, read in _FOLDERS:
@@ -57,11 +54,13 @@ def read_any(path: Path | str) -> Imported:
                 return read(inner)
     elif path.suffix == ".loom":
         return read_loom(path)
-    elif path.suffix == ".h5ad":
+    elif path.name.endswith((".h5ad", ".h5ad.gz")):  # scBaseCount's first release named files compressed inside so
         return read_h5ad(path)
+    elif path.suffix == ".h5":
+        return _refuse_gene_level(path)
     raise UserMistake(
         f"{path} is of no kind that can be imported; allowed: a .loom, an .h5ad with layers, a STARsolo Solo.out"
-        " folder, a kb output folder, or a folder with spliced.mtx and unspliced.mtx."
+        " folder, a kb or alevin-fry output folder, or a folder with spliced.mtx and unspliced.mtx."
     )
 
 
@@ -83,9 +82,9 @@ def read_loom(path: Path) -> Imported:
                 f" {sorted(columns)} and {sorted(rows)}); velocyto's loom files have them."
             )
         present = [layer for layer in names.LAYERS if layer in loom.layers]
-        _need_layers(path, present, [name for name in loom.layers if name])
+        need_layers(path, present, [name for name in loom.layers if name])
         layers = {layer: sparse.csr_matrix(loom.layers[layer].sparse().T) for layer in present}
-        cells = _without_sample([str(cell) for cell in loom.ca[cell_key]])
+        cells = without_sample([str(cell) for cell in loom.ca[cell_key]])
         genes = tuple(str(gene) for gene in loom.ra[gene_key])
         symbols = tuple(str(gene) for gene in loom.ra["Gene"]) if "Gene" in rows else None
         others = sorted(columns - {cell_key})
@@ -95,46 +94,26 @@ def read_loom(path: Path) -> Imported:
 
 
 def read_h5ad(path: Path) -> Imported:
-    """An AnnData's layers; X is ignored, the columns of obs are kept for labels."""
-    adata = read_anndata(path)
-    if {"mature", "nascent"} <= set(adata.layers) and names.SPLICED not in adata.layers:
-        return _from_kb_layers(
-            {layer: adata.layers[layer] for layer in ("mature", "nascent", "ambiguous") if layer in adata.layers},
-            adata.obs_names, adata.var_names, path, adata.var.get("gene_name"),
-        )  # fmt: skip
-    present = [layer for layer in names.LAYERS if layer in adata.layers]
-    _need_layers(path, present, list(adata.layers))
-    cells = tuple(map(str, adata.obs_names))
-    symbol = next((key for key in (names.SYMBOL, "gene_name", "gene_symbols") if key in adata.var), None)
-    return Imported(
-        layers={layer: sparse.csr_matrix(adata.layers[layer]) for layer in present},
-        # Our own files name cells `sample:barcode`; the importer gives them their sample anew.
-        cells=_without_sample(cells) if names.UNS in adata.uns else cells,
-        genes=tuple(map(str, adata.var_names)),
-        symbols=None if symbol is None else tuple(map(str, adata.var[symbol])),
-        versions=tuple(map(str, adata.var[names.VERSION])) if names.VERSION in adata.var else None,
-        quantifier="h5ad",
-        obs=adata.obs.reset_index(drop=True),
-    )
+    """An AnnData's layers (see `import_h5ad`)."""
+    return _read_h5ad(path, _from_kb_layers)
 
 
 def read_starsolo(folder: Path) -> Imported:
     """A `Velocyto/raw` or `Velocyto/filtered` folder of STARsolo."""
-    features = _table(_one_of(folder, "features.tsv", "features.tsv.gz"))
-    cells = _column(_table(_one_of(folder, "barcodes.tsv", "barcodes.tsv.gz")))
+    features = read_rows(one_of(folder, "features.tsv"))
+    cells = first_column(read_rows(one_of(folder, "barcodes.tsv")))
     if (folder / "spliced.mtx").exists() or (folder / "spliced.mtx.gz").exists():
-        layers = {
-            layer: read_matrix_market(_one_of(folder, f"{layer}.mtx", f"{layer}.mtx.gz")) for layer in names.LAYERS
-        }
+        layers = {layer: read_matrix_market(one_of(folder, f"{layer}.mtx")) for layer in names.LAYERS}
     else:
-        layers = _three_valued_matrix(_one_of(folder, "matrix.mtx", "matrix.mtx.gz"))
+        layers = _three_valued_matrix(one_of(folder, "matrix.mtx"))
     return Imported(
         layers={layer: sparse.csr_matrix(matrix.T) for layer, matrix in layers.items()},
         cells=cells,
-        genes=_column(features),
+        genes=first_column(features),
         symbols=tuple(row[1] if len(row) > 1 else row[0] for row in features),
         versions=None,
         quantifier="starsolo",
+        cells_called_by="STARsolo's filtered cells (--soloCellFilter of that run)" if folder.name == "filtered" else "",
     )
 
 
@@ -147,49 +126,74 @@ def read_kb(folder: Path) -> Imported:
         for layer in ("mature", "nascent", "ambiguous")
         if (folder / f"cells_x_genes.{layer}.mtx").exists()
     }
-    cells = _column(_table(_one_of(folder, "cells_x_genes.barcodes.txt")))
-    genes = _column(_table(_one_of(folder, "cells_x_genes.genes.txt")))
+    cells = first_column(read_rows(one_of(folder, "cells_x_genes.barcodes.txt")))
+    genes = first_column(read_rows(one_of(folder, "cells_x_genes.genes.txt")))
     named = folder / "cells_x_genes.genes.names.txt"
-    symbols = pd.Series(_column(_table(named))) if named.exists() else None
+    symbols = pd.Series(first_column(read_rows(named))) if named.exists() else None
     return _from_kb_layers(layers, cells, genes, folder, symbols)
 
 
 def read_mtx_folder(folder: Path) -> Imported:
-    """A folder with spliced.mtx and unspliced.mtx; turned to cells × genes where the names say so."""
-    cells = _column(_table(_one_of(folder, "barcodes.tsv", "barcodes.tsv.gz", "barcodes.txt", "cells.txt")))
-    features = _table(_one_of(folder, "features.tsv", "features.tsv.gz", "genes.tsv", "genes.tsv.gz", "genes.txt"))
-    shape = (len(cells), len(features))
+    """One matrix a layer; turned to cells × genes where the names say so. Layers with barcodes of their own are joined.
+
+    Refused: layers of different genes, and as many cells as genes, where rows can't be told from columns.
+    """
+    found = {layer: part for layer in names.LAYERS if (part := _layer(folder, layer)) is not None}
+    need_layers(folder, list(found), list(found))
+    features = found[names.SPLICED][2]
+    genes = first_column(features)
+    cells = tuple(dict.fromkeys(cell for _, of_layer, _ in found.values() for cell in of_layer))
+    row_of = {cell: row for row, cell in enumerate(cells)}
     layers = {}
-    for layer in names.LAYERS:
-        if layer == names.AMBIGUOUS and not any(folder.glob("ambiguous.mtx*")):
-            continue
-        matrix = read_matrix_market(_one_of(folder, f"{layer}.mtx", f"{layer}.mtx.gz"))
-        if shape[0] == shape[1]:
-            raise UserMistake(
-                f"{folder} has as many cells as genes ({shape[0]}), so rows can't be told from columns;"
-                " give an h5ad instead."
-            )
-        layers[layer] = sparse.csr_matrix(matrix.T) if matrix.shape == shape[::-1] else matrix
+    for layer, (matrix, of_layer, own_features) in found.items():
+        if first_column(own_features) != genes:
+            raise UserMistake(f"{folder}: its layers spliced and {layer} are not of the same genes; export them anew.")
+        entries = matrix.tocoo()
+        rows = np.array([row_of[cell] for cell in of_layer], dtype=np.int64)[entries.row]
+        layers[layer] = sparse.csr_matrix((entries.data, (rows, entries.col)), shape=(len(cells), len(genes)))
     return Imported(
         layers=layers,
         cells=cells,
-        genes=_column(features),
-        symbols=tuple(row[1] for row in features) if len(features[0]) > 1 else None,
+        genes=genes,
+        symbols=tuple(row[1] for row in features) if all(len(row) > 1 for row in features) else None,
         versions=None,
         quantifier="mtx",
     )
 
 
-def bare_barcodes(cells: Sequence[str]) -> tuple[str, ...]:
-    """Barcodes without 10x's `-1` or velocyto's `x`, where that is what they end in and none becomes another's."""
-    bare = tuple(match[1] if (match := _TENX_SUFFIX.fullmatch(cell)) else cell for cell in cells)
-    return bare if len(set(bare)) == len(set(cells)) else tuple(cells)
+def _layer(folder: Path, layer: str) -> tuple[sparse.csr_matrix, tuple[str, ...], list[list[str]]] | None:
+    """Cells × genes, the cells and the features of one layer; `None` where the folder has no such layer."""
+    home, name, prefix = (folder / layer, "matrix", "") if (folder / layer).is_dir() else (folder, layer, "")
+    path = find_one(home, f"{name}.mtx")
+    if path is None:
+        return None
+    if find_one(home, f"{layer}.barcodes.txt"):
+        prefix = f"{layer}."
+    cells = first_column(
+        read_rows(one_of(home, *(prefix + name for name in ("barcodes.tsv", "barcodes.txt", "cells.txt"))))
+    )
+    features = read_rows(one_of(home, *(prefix + name for name in ("features.tsv", "genes.tsv", "genes.txt"))))
+    matrix = read_matrix_market(path)
+    shape = (len(cells), len(features))
+    if shape[0] == shape[1]:
+        raise UserMistake(
+            f"{folder} has as many cells as genes ({shape[0]}), so rows can't be told from columns;"
+            " give an h5ad instead."
+        )
+    if matrix.shape not in (shape, shape[::-1]):
+        raise UserMistake(
+            f"{folder}: layer '{layer}' is {matrix.shape[0]} × {matrix.shape[1]}, the names say {shape[0]} cells ×"
+            f" {shape[1]} genes; the files are not of one run."
+        )
+    return (sparse.csr_matrix(matrix.T) if matrix.shape != shape else matrix), cells, features
 
 
-def _without_sample(cells: Sequence[str]) -> tuple[str, ...]:
-    """`sample:BARCODE` → `BARCODE`, when all cells are of one sample."""
-    samples = {cell.rpartition(":")[0] for cell in cells}
-    return tuple(cell.rpartition(":")[2] for cell in cells) if len(samples) == 1 else tuple(cells)
+def _refuse_gene_level(path: Path) -> Imported:
+    raise UserMistake(
+        f"{path} is a gene-level matrix (Cell Ranger's or STARsolo's), in which spliced and unspliced are one number:"
+        " velocity needs them apart; count the run's BAM (possorted_genome_bam.bam) as a sample of quantifier 'bam',"
+        " or give STARsolo's folder Velocyto."
+    )
 
 
 def _from_kb_layers(
@@ -254,36 +258,18 @@ def _kb_folder(path: Path) -> Path | None:
 
 
 def _mtx_folder(path: Path) -> Path | None:
-    return path if any(path.glob("spliced.mtx*")) else None
+    return path if any(path.glob("spliced.mtx*")) or any(path.glob("spliced/matrix.mtx*")) else None
 
 
-def _need_layers(path: Path, present: Sequence[str], found: Sequence[str]) -> None:
-    for layer in (names.SPLICED, names.UNSPLICED):
-        if layer not in present:
-            raise UserMistake(
-                f"{path} has no layer '{layer}' (found: {', '.join(sorted(found)) or 'none'}); velocity needs"
-                " spliced and unspliced."
-            )
-
-
-def _one_of(folder: Path, *candidates: str) -> Path:
-    for name in candidates:
-        if (folder / name).exists():
-            return folder / name
-    raise UserMistake(f"{folder} has no {' or '.join(candidates)}; give the whole folder as the tool left it.")
-
-
-def _table(path: Path) -> list[list[str]]:
-    with open_text(path) as lines:
-        return [line.rstrip("\r\n").split("\t") for line in lines if line.strip()]
-
-
-def _column(table: list[list[str]]) -> tuple[str, ...]:
-    return tuple(row[0] for row in table)
+def _gene_level_folder(path: Path) -> Path | None:
+    inside = (path, path / "filtered_feature_bc_matrix", path / "outs" / "filtered_feature_bc_matrix")
+    return next((folder for folder in inside if any(folder.glob("matrix.mtx*"))), None)
 
 
 _FOLDERS: tuple[tuple[Callable[[Path], Path | None], Callable[[Path], Imported]], ...] = (
     (_starsolo_folder, read_starsolo),
     (_kb_folder, read_kb),
+    (fry_folder, read_fry),
     (_mtx_folder, read_mtx_folder),
+    (_gene_level_folder, _refuse_gene_level),
 )

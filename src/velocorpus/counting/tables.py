@@ -1,5 +1,6 @@
 """Gene tables: from symbols to Ensembl ids, counting what can't be told and guessing nothing."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from velocorpus import names
 from velocorpus.errors import UserMistake
 from velocorpus.files import open_text
 from velocorpus.reference.gtf import split_version
+
+_ENSEMBL = re.compile(r"ENS[A-Z]*G\d+(\.\d+)?")
 
 
 @dataclass(frozen=True)
@@ -59,11 +62,11 @@ def read_gene_table(path: Path | str) -> GeneTable:
 
 @dataclass(frozen=True, eq=False)
 class MappedGenes:
-    """Which columns stay (`kept`, ascending), the genes they are, and what was dropped for which reason."""
+    """Which columns stay (`kept`, ascending), the genes they are, and which columns were dropped for which reason."""
 
     kept: np.ndarray
     genes: pd.DataFrame
-    dropped: dict[str, list[str]]
+    dropped: dict[str, list[int]]
 
 
 def map_genes(
@@ -77,17 +80,17 @@ def map_genes(
     """
     split = [split_version(name) for name in ids]
     new: list[str | None] = [bare for bare, _ in split]
-    dropped: dict[str, list[str]] = {"unmapped": [], "ambiguous_symbol": [], "mapped_twice": []}
+    dropped: dict[str, list[int]] = {"unmapped": [], "ambiguous_symbol": [], "mapped_twice": []}
     if table is not None:
         for i, name in enumerate(ids):
             if new[i] in table.symbol_of:
                 continue
             new[i] = table.id_of.get(name)
             if new[i] is None:
-                dropped["ambiguous_symbol" if name in table.ambiguous else "unmapped"].append(name)
+                dropped["ambiguous_symbol" if name in table.ambiguous else "unmapped"].append(i)
         counts = pd.Series([gene for gene in new if gene is not None], dtype=object).value_counts()
         twice = set(counts.index[counts > 1])
-        dropped["mapped_twice"] = [name for i, name in enumerate(ids) if new[i] in twice]
+        dropped["mapped_twice"] = [i for i, gene in enumerate(new) if gene in twice]
         new = [None if gene in twice else gene for gene in new]
     kept = np.array([i for i, gene in enumerate(new) if gene is not None], dtype=np.int64)
     index = pd.Index([new[i] for i in kept], dtype=object, name=names.GENE_ID)
@@ -102,6 +105,11 @@ def map_genes(
         index=index,
     )
     return MappedGenes(kept, genes, dropped)
+
+
+def share_of_ids(genes: Sequence[str]) -> float:
+    """Which share of these names are Ensembl gene ids, with or without version."""
+    return sum(_ENSEMBL.fullmatch(gene) is not None for gene in genes) / max(len(genes), 1)
 
 
 def read_matrix_market(path: Path) -> sparse.csr_matrix:

@@ -9,7 +9,7 @@ import pytest
 from scipy import sparse
 from scipy.io import mmwrite
 
-from velocorpus.cells.calling import call_cells
+from velocorpus.cells.calling import knee
 from velocorpus.counting.bring_in import bring_in
 from velocorpus.counting.counts_file import read_counts, write_counts
 from velocorpus.counting.importers import bare_barcodes
@@ -202,8 +202,10 @@ def test_symbols_become_ids_and_what_does_not_map_is_listed(tmp_path, bring):
     assert adata.var_names.tolist() == [GENES[2], GENES[0]]
     assert_layers(adata, {"spliced": LAYERS["spliced"][:, [0, 3]]})
     source = adata.uns["velocorpus"]["source"]
-    assert source["genes_unmapped"] == {"n": 1, "first": ["NOWHERE"]}
-    assert source["genes_ambiguous_symbol"] == {"n": 1, "first": ["TWICE"]}
+    lost = [int(sum(matrix[:, gene].sum() for matrix in LAYERS.values())) for gene in range(4)]
+    assert source["genes_unmapped"] == {"n": 1, "molecules": lost[2], "first": ["NOWHERE"]}
+    assert source["genes_ambiguous_symbol"] == {"n": 1, "molecules": lost[1], "first": ["TWICE"]}
+    assert source["genes_absent"] == 2
     assert len([line for line in said if "dropped" in line]) == 2
 
 
@@ -242,7 +244,7 @@ def test_cells_are_called_from_the_totals_of_all_layers(tmp_path, bring):
         mmwrite(folder / f"{layer}.mtx", sparse.coo_matrix(np.stack([totals // 2, totals - totals // 2], axis=1)))
     write_lines(folder / "barcodes.tsv", ["".join(rng.choice(list("ACGT"), 16)) for _ in totals])
     write_lines(folder / "genes.tsv", GENES[:2])
-    adata, _ = bring(folder, caller=call_cells)
+    adata, _ = bring(folder, caller=knee)
     assert adata.n_obs == 50
     assert adata.uns["velocorpus"]["source"]["cells"]["barcodes"] == totals.size
 

@@ -32,7 +32,7 @@ def count(
 ) -> None:
     """Count spliced, unspliced and ambiguous molecules of a BAM, as velocyto 0.17.17 does."""
     from velocorpus import __version__
-    from velocorpus.counting.alignments import read_barcodes
+    from velocorpus.counting.barcodes import read_barcodes
     from velocorpus.counting.count import count_bam
     from velocorpus.counting.counts_file import write_counts
     from velocorpus.counting.rules import LOGICS

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from velocorpus.counting.alignments import check_bam
+from velocorpus.counting.bam import check_bam
 from velocorpus.errors import UserMistake
 from velocorpus.files import write_text
 

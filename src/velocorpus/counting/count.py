@@ -1,7 +1,14 @@
-"""A BAM, a GTF and a list of barcodes to counts of spliced, unspliced and ambiguous molecules."""
+"""A BAM, a GTF and a list of barcodes to counts of spliced, unspliced and ambiguous molecules.
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+One pass over the BAM matches every read and sets the matched ones aside by class; when the validated introns are known,
+molecules are put together and decided. Work goes to `threads` threads in the BAM's order, so counts do not depend on
+their number.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,27 +16,27 @@ import pandas as pd
 from scipy import sparse
 
 from velocorpus import names
-from velocorpus.counting import alignments, molecules, rules
-from velocorpus.counting.alignments import Alignments, read_alignments
-from velocorpus.counting.features import build_features
-from velocorpus.counting.molecules import Molecules, count_molecules
+from velocorpus.counting import accounting, corrections
+from velocorpus.counting.bam import read_header
+from velocorpus.counting.barcodes import barcode_table
+from velocorpus.counting.bgzf import in_order
+from velocorpus.counting.chromosomes import place_references
+from velocorpus.counting.classes import tell_stories
+from velocorpus.counting.features import Features, build_features
+from velocorpus.counting.mask import Mask, no_mask
+from velocorpus.counting.matching import LONGEST_SPAN, Matcher
+from velocorpus.counting.molecules import Molecules, decide_molecules
+from velocorpus.counting.reads import Selection
+from velocorpus.counting.rules import LOGICS, decision_table
+from velocorpus.counting.scan import check_reads, scan
+from velocorpus.counting.spill import READS_IN_MEMORY, ReadStore
 from velocorpus.errors import UserMistake
 from velocorpus.reference.gtf import TranscriptModels
 
-_LAYER = {
-    rules.SPLICED: names.SPLICED,
-    rules.UNSPLICED: names.UNSPLICED,
-    rules.AMBIGUOUS: names.AMBIGUOUS,
-}
-_READ_OUTCOME = {
-    molecules.OUTSIDE_FEATURES: "outside_features",
-    molecules.AGAINST_SPLICING: "splicing_fits_no_transcript",
-}
-_MOLECULE_OUTCOME = {
-    **_LAYER,
-    molecules.NO_COMMON_TRANSCRIPT: "no_common_transcript",
-    molecules.SEVERAL_GENES: "several_genes",
-    molecules.DISCARDED_BY_LOGIC: "discarded_by_logic",
+_LAYERS = {
+    accounting.SPLICED: names.SPLICED,
+    accounting.UNSPLICED: names.UNSPLICED,
+    accounting.AMBIGUOUS: names.AMBIGUOUS,
 }
 
 
@@ -45,74 +52,98 @@ class Counts:
 
 
 def count_bam(
-    bam: Any,
+    bam: Path | str,
     models: TranscriptModels,
-    barcodes: Sequence[str] | None,
+    barcodes: Sequence[str],
     *,
     logic: str = "permissive10x",
     cell_tag: str = "CB",
     umi_tag: str = "UB",
     threads: int = 1,
+    features: Features | None = None,
+    mask: Mask | None = None,
+    correct: frozenset[str] = frozenset(),
+    reads_in_memory: int = READS_IN_MEMORY,
 ) -> Counts:
     """Count the molecules of a BAM by one of `rules.LOGICS`, cell by cell and gene by gene as velocyto 0.17.17 does.
 
-    Rows are the listed barcodes, all of them, in the list's order (without a list: every barcode seen, in order of
-    appearance); columns are the genes of the GTF in its order. Refusals are those of `read_alignments`.
+    Rows are the listed barcodes, all of them, in the list's order; columns are the genes of the GTF in its order.
+    `features` are those of `models` under the same corrections, where the caller has them already. Up to
+    `reads_in_memory` matched reads are held in memory, what goes beyond in the temporary folder. SAM and CRAM are read
+    too, slower. Refused: a truncated or damaged file, one none of whose chromosomes is in the GTF, one without the
+    tags, one in which no tagged read has a listed barcode.
     """
-    if logic not in rules.LOGICS:
-        raise UserMistake(f"'{logic}' is not a logic; allowed: {', '.join(rules.LOGICS)}.")
-    features = build_features(models)
-    reads = read_alignments(bam, features, barcodes, cell_tag=cell_tag, umi_tag=umi_tag, threads=threads)
-    found = count_molecules(reads, features, rules.decision_table(rules.LOGICS[logic]), threads=threads)
-    shape = (len(reads.barcodes), len(models.gene_ids))
-    layers = {}
-    for code, layer in _LAYER.items():
-        chosen = found.outcome == code
-        ones = np.ones(int(chosen.sum()), dtype=np.int32)
-        layers[layer] = sparse.csr_matrix((ones, (found.cell[chosen], found.gene[chosen])), shape=shape)
-        layers[layer].sum_duplicates()
+    if logic not in LOGICS:
+        raise UserMistake(f"'{logic}' is not a logic; allowed: {', '.join(LOGICS)}.")
+    if features is None:
+        features = build_features(models)
+    header = read_header(bam)
+    placed = place_references(
+        bam, header.chromosomes, features.chromosomes, models, exact_names=corrections.CHROMOSOME_NAMES in correct
+    )
+    mask = mask or no_mask(2 * len(features.chromosomes))
+    selection = Selection(
+        *barcode_table(barcodes),
+        cell_tag=cell_tag,
+        umi_tag=umi_tag,
+        skip_flagged=corrections.FLAGS in correct,
+        skip_odd_umis=corrections.ODD_UMIS in correct,
+    )
+    matcher = Matcher(
+        features,
+        placed.chromosome,
+        mask,
+        shift_by_clip=corrections.SOFT_CLIP not in correct,
+        longest_span=None if corrections.LONG_SPAN in correct else LONGEST_SPAN,
+    )
+    decisions = decision_table(replace(LOGICS[logic], spanning_contradicts=corrections.SPANNING in correct))
+    with ReadStore(reads_in_memory=reads_in_memory) as store, ThreadPoolExecutor(threads) as pool:
+        scanned = scan(bam, header, barcodes, selection, matcher, store, pool, threads)
+        notes = check_reads(bam, scanned, len(barcodes), selection)
+        stories = tell_stories(scanned.classes, features, matcher.validated)
+        decided = in_order(
+            pool, lambda part: decide_molecules(part, stories, features.gene, decisions), store.parts(), threads
+        )
+        layers, qc = _assemble(decided, scanned.outcomes, (len(barcodes), len(models.gene_ids)))
+    qc["n_introns_validated"] = int(matcher.validated.sum())
+    qc["n_reads_spilled"] = store.n_spilled
     return Counts(
         layers=layers,
-        barcodes=reads.barcodes,
+        barcodes=tuple(barcodes),
         genes=gene_frame(models),
-        qc=account(reads, found),
-        notes=(*models.warnings, *reads.notes),
+        qc=qc,
+        notes=(*models.warnings, *placed.notes, *mask.notes, *notes, *_check_layers(layers)),
     )
+
+
+def _assemble(
+    decided: Iterable[Molecules], outcomes: np.ndarray, shape: tuple[int, int]
+) -> tuple[dict[str, sparse.csr_matrix], dict[str, Any]]:
+    """The matrices (cells × genes) of the counted molecules, and the QC table."""
+    places = np.zeros(len(accounting.PLACE_NAMES), dtype=np.int64)
+    n_molecules, n_reads = (np.zeros(accounting.N_MOLECULE_OUTCOMES, dtype=np.int64) for _ in range(2))
+    counted: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {code: [] for code in _LAYERS}
+    for found in decided:
+        places += found.places
+        n_molecules += found.n_molecules
+        n_reads += found.n_reads
+        for code, entries in counted.items():
+            chosen = found.outcome == code
+            entries.append((found.cell[chosen], found.gene[chosen]))
+    layers = {}
+    for code, layer in _LAYERS.items():
+        cell, gene = map(np.concatenate, zip(*counted.pop(code), strict=True))
+        layers[layer] = sparse.csr_matrix((np.ones(cell.size, dtype=np.int32), (cell, gene)), shape=shape)
+    return layers, accounting.account(outcomes, n_molecules, n_reads, places)
+
+
+def _check_layers(layers: Mapping[str, sparse.csr_matrix]) -> list[str]:
+    if layers[names.SPLICED].nnz and not layers[names.UNSPLICED].nnz:
+        return ["not one molecule is unspliced: were introns left out of the alignment or of the GTF's genome?"]
+    return []
 
 
 def gene_frame(models: TranscriptModels) -> pd.DataFrame:
     """The genes of an annotation as `write_counts` wants them."""
     index = pd.Index(models.gene_ids, dtype=object, name=names.GENE_ID)
     return pd.DataFrame({names.SYMBOL: models.symbols, names.VERSION: models.versions}, index=index)
-
-
-def account(reads: Alignments, found: Molecules) -> dict[str, Any]:
-    """Every read under one heading and every molecule under one, with sums that are checked.
-
-    Reads: why one was not used, or what became of its molecule. Molecules: those with at least one read that agrees
-    with a transcript.
-    """
-    by_read = dict(reads.unused)
-    for code, name in _READ_OUTCOME.items():
-        by_read[name] = int((found.read_outcome == code).sum())
-    molecule_of = np.repeat(np.arange(found.cell.size), found.n_reads)
-    order = np.lexsort((reads.umi, reads.cell))
-    matched = found.read_outcome[order] == molecules.MATCHED
-    outcome_of = found.outcome[molecule_of]
-    by_molecule = {}
-    for code, name in _MOLECULE_OUTCOME.items():
-        by_read[f"in_molecules_{name}"] = int((matched & (outcome_of == code)).sum())
-        by_molecule[name] = int((found.outcome == code).sum())
-    n_molecules = int((found.outcome != molecules.NO_MATCH).sum())
-    assert sum(by_read.values()) == reads.n_records, "a read is not accounted for by exactly one reason"
-    assert sum(by_molecule.values()) == n_molecules, "a molecule is not accounted for by exactly one outcome"
-    return {
-        "n_reads": reads.n_records,
-        "reads": by_read,
-        "n_molecules": n_molecules,
-        "molecules": by_molecule,
-        "n_introns_validated": int(found.validated.sum()),
-    }
-
-
-__all__ = ["Counts", "account", "alignments", "count_bam", "gene_frame"]

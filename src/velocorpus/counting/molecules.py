@@ -1,236 +1,117 @@
-"""Reads to molecules to counts, compiled: intron validation, matching, intersection, decision.
+"""Reads to molecules to counts: all reads of a cell and a UMI, over the whole BAM, are one molecule.
 
-Two passes over the arrays of `Alignments`. The first marks the introns whose boundary with a neighbouring exon an
-unspliced read spans. The second takes the reads of each molecule (cell and UMI, over the whole BAM), finds the
-transcripts that each read agrees with, keeps those that all of them agree with, and looks the decision up.
+A molecule's transcripts are those that all its reads agree with. None left, or transcripts of several genes: it is
+discarded. Else what they say together is its evidence, and `rules` decides.
 """
 
-import itertools
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numba
 import numpy as np
 
-from velocorpus.counting.alignments import Alignments
-from velocorpus.counting.features import BIN_BITS, Features
-
-FLANK = 5  # bases by which a segment must reach into a feature, or across a boundary
-SPLICE_SLACK = 6  # bases by which a spliced segment may miss the end of its feature
-
-# Outcome of a molecule; 1, 2, 3 are rules.SPLICED, UNSPLICED, AMBIGUOUS.
-DISCARDED_BY_LOGIC, NO_MATCH, NO_COMMON_TRANSCRIPT, SEVERAL_GENES = 0, 4, 5, 6
-# Outcome of a read.
-OUTSIDE_FEATURES, AGAINST_SPLICING, MATCHED = 0, 1, 2
-
-# What a transcript's matches are, as bits.
-_EXON, _INTRON, _VALIDATED, _SPAN = 1, 2, 4, 8
+from velocorpus.counting.accounting import N_MOLECULE_OUTCOMES, NO_COMMON_TRANSCRIPT, PLACE_NAMES, SEVERAL_GENES
+from velocorpus.counting.barcodes import spread
+from velocorpus.counting.classes import Stories, weigh
+from velocorpus.counting.rules import SINGLE_MATCH
+from velocorpus.counting.spill import Reads
 
 
-@dataclass(frozen=True, eq=False)
-class Molecules:
-    """One row a molecule that has a usable read, ordered by cell and UMI; `read_outcome` is in the order of reads."""
+class Molecules(NamedTuple):
+    """The molecules of some reads: one row a molecule, in the order of their first reads."""
 
     cell: np.ndarray  # int32
     gene: np.ndarray  # int32, -1 where no one gene is left
-    outcome: np.ndarray  # uint8
-    n_reads: np.ndarray  # int64
-    read_outcome: np.ndarray  # uint8, one a read
-    validated: np.ndarray  # bool, one a feature
+    outcome: np.ndarray  # uint8, see `accounting`
+    n_molecules: np.ndarray  # int64 by outcome
+    n_reads: np.ndarray  # int64 by outcome of their molecule
+    places: np.ndarray  # int64, reads by where they lie
 
 
-def count_molecules(reads: Alignments, features: Features, decisions: np.ndarray, *, threads: int = 1) -> Molecules:
-    """Decide every molecule of `reads`; `decisions` is `rules.decision_table` of a logic.
-
-    `threads` share the molecules out; the result does not depend on their number.
-    """
-    f, r = features, reads
-    where = (f.start, f.end, f.first_bin, f.bin_offset, f.in_bin)
-    what = (f.is_intron, f.exon_before, f.exon_after)
-    which = (r.group, r.position, r.cigar)
-    cut = (r.segment_offset, r.segment_first, r.segment_last, r.spliced)
-    validated = np.zeros(f.start.size, dtype=np.bool_)
-    _validate(which, cut, where, what, validated)
-
-    order = np.lexsort((r.umi, r.cell))
-    cell, umi = r.cell[order], r.umi[order]
-    new = np.ones(order.size, dtype=bool)
-    new[1:] = (cell[1:] != cell[:-1]) | (umi[1:] != umi[:-1])
-    first = np.flatnonzero(new)
-    edge = np.append(first, order.size)
-    gene = np.full(first.size, -1, dtype=np.int32)
-    outcome = np.zeros(first.size, dtype=np.uint8)
-    read_outcome = np.zeros(order.size, dtype=np.uint8)
-
-    def decide(bounds: tuple[int, int]) -> None:
-        _decide(
-            bounds[0], bounds[1], order, edge, which, cut, where, what, validated, f.transcript, f.gene, decisions,
-            gene, outcome, read_outcome,
-        )  # fmt: skip
-
-    parts = np.linspace(0, first.size, max(1, threads) + 1).astype(int).tolist()
-    with ThreadPoolExecutor(max(1, threads)) as pool:
-        list(pool.map(decide, itertools.pairwise(parts)))
-    return Molecules(cell[first], gene, outcome, np.diff(edge), read_outcome, validated)
-
-
-@numba.njit(nogil=True, cache=True, inline="always")
-def _spans_start(a: int, b: int, boundary: int) -> bool:
-    """Whether a segment a..b reaches across the first base of something, with a flank on both sides."""
-    return a + FLANK < boundary and b - FLANK > boundary
+def decide_molecules(reads: Reads, stories: Stories, gene_of: np.ndarray, decisions: np.ndarray) -> Molecules:
+    """Decide every molecule of `reads`; `gene_of` is int32 by transcript, `decisions` `rules.decision_table`."""
+    cell, edge, class_ = _group(*reads)
+    gene = np.full(cell.size, -1, dtype=np.int32)
+    outcome = np.empty(cell.size, dtype=np.uint8)
+    _decide(edge, class_, tuple(stories), gene_of, decisions, gene, outcome)
+    n_reads = np.bincount(outcome, weights=np.diff(edge), minlength=N_MOLECULE_OUTCOMES).astype(np.int64)
+    n_molecules = np.bincount(outcome, minlength=N_MOLECULE_OUTCOMES)
+    places = np.bincount(stories.place[reads.class_], minlength=len(PLACE_NAMES))
+    return Molecules(cell, gene, outcome, n_molecules, n_reads, places)
 
 
 @numba.njit(nogil=True, cache=True)
-def _spans_boundary(a: int, b: int, start: int, end: int, before: int, after: int) -> bool:
-    """Whether a segment a..b lies across an intron's boundary and its neighbouring exon's."""
-    downstream = _spans_start(a, b, end) and _spans_start(a, b, after)
-    upstream = _spans_start(a, b, start) and _spans_start(a, b, before)
-    return downstream or upstream
-
-
-@numba.njit(nogil=True, cache=True)
-def _hits(a, b, group, where, found):  # type: ignore[no-untyped-def]
-    """Write the features that a segment a..b touches to `found` (grown when full); return it and their number."""
-    start, end, first_bin, bin_offset, in_bin = where
+def _group(cell, umi, class_):  # type: ignore[no-untyped-def]
+    """Each molecule's cell, where its reads begin, and the classes of all reads, sorted by molecule."""
+    n_reads = cell.size
+    slots = np.full(max(16, 1 << int(np.ceil(np.log2(2 * n_reads + 1)))), -1, dtype=np.int32)
+    molecule = np.empty(n_reads, dtype=np.int32)
+    first_read = np.empty(n_reads, dtype=np.int32)
+    edge = np.zeros(n_reads + 1, dtype=np.int64)
     n = 0
-    if b - a <= FLANK:
-        return found, n
-    n_bins = first_bin[group + 1] - first_bin[group]
-    low = max(a, 0) >> BIN_BITS
-    for k in range(low, min(b >> BIN_BITS, n_bins - 1) + 1):
-        for i in range(bin_offset[first_bin[group] + k], bin_offset[first_bin[group] + k + 1]):
-            f = in_bin[i]
-            # A feature in several of the segment's bins is taken in the first of them.
-            if max(min(start[f], end[f]) >> BIN_BITS, low) != k:
-                continue
-            if b - FLANK > start[f] and a + FLANK < end[f]:
-                if n == found.size:
-                    found = np.concatenate((found, np.empty_like(found)))
-                found[n] = f
-                n += 1
-    return found, n
+    for r in range(n_reads):
+        slot = spread(umi[r] ^ (np.int64(cell[r]) << 40)) >> 8 & (slots.size - 1)
+        while slots[slot] >= 0:
+            known = first_read[slots[slot]]
+            if umi[known] == umi[r] and cell[known] == cell[r]:
+                break
+            slot = (slot + 1) & (slots.size - 1)
+        if slots[slot] < 0:
+            slots[slot] = n
+            first_read[n] = r
+            n += 1
+        molecule[r] = slots[slot]
+        edge[molecule[r] + 1] += 1
+    for m in range(n):
+        edge[m + 1] += edge[m]
+    place = edge[:n].copy()
+    sorted_ = np.empty(n_reads, dtype=np.int32)
+    for r in range(n_reads):
+        sorted_[place[molecule[r]]] = class_[r]
+        place[molecule[r]] += 1
+    return cell[first_read[:n]], edge[: n + 1], sorted_
 
 
 @numba.njit(nogil=True, cache=True)
-def _validate(which, cut, where, what, validated):  # type: ignore[no-untyped-def]
-    group, position, cigar = which
-    segment_offset, segment_first, segment_last, spliced = cut
-    start, end = where[0], where[1]
-    is_intron, before, after = what
-    found = np.empty(256, dtype=np.int32)
-    for r in range(position.size):
-        c = cigar[r]
-        if spliced[c]:
-            continue
-        for s in range(segment_offset[c], segment_offset[c + 1]):
-            a, b = position[r] + segment_first[s], position[r] + segment_last[s]
-            found, n = _hits(a, b, group[r], where, found)
-            for i in range(n):
-                f = found[i]
-                if is_intron[f] and _spans_boundary(a, b, start[f], end[f], before[f], after[f]):
-                    validated[f] = True
-
-
-@numba.njit(nogil=True, cache=True)
-def _decide(  # type: ignore[no-untyped-def]
-    low, high, order, edge, which, cut, where, what, validated, transcript, gene_of, decisions,
-    gene, outcome, read_outcome,
-):  # fmt: skip
-    """Decide molecules low..high. Scratch arrays have one place a transcript and are left as found."""
-    group, position, cigar = which
-    segment_offset, segment_first, segment_last, spliced = cut
-    start, end = where[0], where[1]
-    is_intron, before, after = what
-    n_transcripts = gene_of.size
-    found = np.empty(256, dtype=np.int32)
-    n_hits = np.zeros(n_transcripts, dtype=np.int32)
-    bits = np.zeros(n_transcripts, dtype=np.uint8)
-    misfit = np.zeros(n_transcripts, dtype=np.bool_)
-    touched = np.empty(n_transcripts, dtype=np.int32)
-    common = np.empty(n_transcripts, dtype=np.int32)
-    common_bits = np.zeros(n_transcripts, dtype=np.uint8)
-    for m in range(low, high):
-        n_common = -1  # no read has matched yet
-        n_matches = 0
-        for j in range(edge[m], edge[m + 1]):
-            r = order[j]
-            c = cigar[r]
-            n_touched = 0
-            most = 0
-            for s in range(segment_offset[c], segment_offset[c + 1]):
-                a, b = position[r] + segment_first[s], position[r] + segment_last[s]
-                found, n = _hits(a, b, group[r], where, found)
-                for i in range(n):
-                    f = found[i]
-                    t = transcript[f]
-                    if n_hits[t] == 0:
-                        touched[n_touched] = t
-                        n_touched += 1
-                    n_hits[t] += 1
-                    most = max(most, n_hits[t])
-                    if is_intron[f]:
-                        bits[t] |= _INTRON
-                        if validated[f]:
-                            bits[t] |= _VALIDATED
-                            if _spans_boundary(a, b, start[f], end[f], before[f], after[f]):
-                                bits[t] |= _SPAN
-                    else:
-                        bits[t] |= _EXON
-                    if spliced[c] and abs(start[f] - a) > SPLICE_SLACK and abs(end[f] - b) > SPLICE_SLACK:
-                        misfit[t] = True
-            # A transcript stays if no other explains more of the read, and if the read's splices fit it.
-            n_kept = 0
-            for i in range(n_touched):
-                t = touched[i]
-                if n_hits[t] == most and not misfit[t]:
-                    n_kept += 1
-                else:
-                    bits[t] = 0
-                n_hits[t] = 0
-                misfit[t] = False
-            read_outcome[r] = MATCHED if n_kept else (AGAINST_SPLICING if n_touched else OUTSIDE_FEATURES)
-            if n_kept:
-                n_matches += most
-                if n_common < 0:
-                    n_common = 0
-                    for i in range(n_touched):
-                        if bits[touched[i]]:
-                            common[n_common] = touched[i]
-                            common_bits[touched[i]] = bits[touched[i]]
-                            n_common += 1
-                else:
-                    n_left = 0
-                    for i in range(n_common):
-                        t = common[i]
-                        if bits[t]:
-                            common_bits[t] |= bits[t]
-                            common[n_left] = t
-                            n_left += 1
-                    n_common = n_left
-            for i in range(n_touched):
-                bits[touched[i]] = 0
-        if n_common < 0:
-            outcome[m] = NO_MATCH
-            continue
-        if n_common == 0:
-            outcome[m] = NO_COMMON_TRANSCRIPT
-            continue
-        evidence = 32 | (64 if n_matches == 1 else 0)
-        one_gene = True
-        for i in range(n_common):
-            t = common[i]
-            x = common_bits[t]
-            one_gene &= gene_of[t] == gene_of[common[0]]
-            if x & _SPAN == 0:
-                evidence &= ~32
-            if x & _INTRON == 0:
-                evidence |= 1
-            elif x & _EXON == 0:
-                evidence |= 2 | (4 if x & _VALIDATED else 0)
-            elif x & _SPAN == 0:
-                evidence |= 8 if x & _VALIDATED else 16
-        if one_gene:
-            gene[m] = gene_of[common[0]]
-            outcome[m] = decisions[evidence]
+def _decide(edge, class_, stories, gene_of, decisions, gene, outcome):  # type: ignore[no-untyped-def]
+    offset, transcript, bits, evidence_of, own_gene, single, _ = stories
+    common = np.empty(64, dtype=np.int32)
+    common_bits = np.empty(64, dtype=np.uint8)
+    for m in range(edge.size - 1):
+        low, high = edge[m], edge[m + 1]
+        c = class_[low]
+        alike = True
+        for r in range(low + 1, high):
+            alike &= class_[r] == c
+        if alike:
+            gene[m], evidence = own_gene[c], evidence_of[c]
+            if high - low == 1 and single[c]:
+                evidence |= np.uint8(SINGLE_MATCH)
         else:
-            outcome[m] = SEVERAL_GENES
+            n = offset[c + 1] - offset[c]
+            if common.size < n:
+                common, common_bits = np.empty(2 * n, dtype=np.int32), np.empty(2 * n, dtype=np.uint8)
+            common[:n] = transcript[offset[c] : offset[c + 1]]
+            common_bits[:n] = bits[offset[c] : offset[c + 1]]
+            for r in range(low + 1, high):
+                if class_[r] != class_[r - 1]:
+                    n = _intersect(common, common_bits, n, transcript, bits, offset[class_[r]], offset[class_[r] + 1])
+            if n == 0:
+                outcome[m] = NO_COMMON_TRANSCRIPT
+                continue
+            gene[m], evidence = weigh(common, common_bits, 0, n, gene_of)
+        outcome[m] = decisions[evidence] if gene[m] >= 0 else SEVERAL_GENES
+
+
+@numba.njit(nogil=True, cache=True)
+def _intersect(common, common_bits, n, transcript, bits, first, end):  # type: ignore[no-untyped-def]
+    """Keep of `common[:n]` what is in `transcript[first:end]` too (both ascending), with the bits of both."""
+    left = 0
+    j = first
+    for i in range(n):
+        while j < end and transcript[j] < common[i]:
+            j += 1
+        if j < end and transcript[j] == common[i]:
+            common[left] = common[i]
+            common_bits[left] = common_bits[i] | bits[j]
+            left += 1
+    return left

@@ -62,6 +62,13 @@ def padding(barcode: str = "AAAACCCC", chromosome: str = "2") -> list[ReadSpec]:
     return [ReadSpec(50_000_000 + i, "50M", barcode, "CCCC", chromosome) for i in range(N_PADDING)]
 
 
+def barcodes_of(bam: Path) -> list[str]:
+    """Every barcode of a BAM, without its suffix, in the order of appearance."""
+    with pysam.AlignmentFile(str(bam), "rb", check_sq=False) as reads:
+        tags = (read.get_tag("CB") for read in reads.fetch(until_eof=True) if read.has_tag("CB"))
+        return list(dict.fromkeys(tag.split("-")[0] for tag in tags))
+
+
 def gtf_line(
     gene: str, transcript: str, start: int, end: int, number: int, strand: str = "+", chromosome: str = "1"
 ) -> str:
@@ -83,7 +90,13 @@ def transcript_lines(
 
 
 def velocyto_counts(
-    folder: Path, bam: Path, gtf: Path, barcodes: Sequence[str], genes: Sequence[str], logics: Sequence[str]
+    folder: Path,
+    bam: Path,
+    gtf: Path,
+    barcodes: Sequence[str],
+    genes: Sequence[str],
+    logics: Sequence[str],
+    mask: Path | None = None,
 ) -> dict[str, dict[str, np.ndarray]]:
     """Dense counts (barcodes × genes) by logic and layer, from velocyto itself in a process of its own.
 
@@ -103,9 +116,10 @@ def velocyto_counts(
     script = """
 import sys
 from velocyto.commands._run import _run
-for logic in sys.argv[1:]:
+mask = sys.argv[1] or None
+for logic in sys.argv[2:]:
     _run(bamfile=("reads.bam",), gtffile="genes.gtf", bcfile="barcodes.tsv", outputfolder="out", sampleid=logic,
-         metadatatable=None, repmask=None, onefilepercell=False, logic=logic, without_umi=False, umi_extension="no",
+         metadatatable=None, repmask=mask, onefilepercell=False, logic=logic, without_umi=False, umi_extension="no",
          multimap=False, test=False, samtools_threads=1, samtools_memory=500, loom_numeric_dtype="uint32", dump="0",
          verbose=0)
     import os
@@ -114,8 +128,9 @@ for logic in sys.argv[1:]:
     chosen = [VELOCYTO_NAMES[logic] for logic in logics]
     environment = {**os.environ, "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", script, *chosen], cwd=folder, capture_output=True, text=True, env=environment
-    )
+        [sys.executable, "-c", script, str(mask.resolve() if mask else ""), *chosen],
+        cwd=folder, capture_output=True, text=True, env=environment,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     return {logic: _dense(folder / "out" / f"{VELOCYTO_NAMES[logic]}.loom", barcodes, genes) for logic in logics}
 

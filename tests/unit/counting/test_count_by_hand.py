@@ -1,6 +1,7 @@
 """Counts worked out by hand, read by read, on one small gene (and its neighbours)."""
 
 import numpy as np
+import pysam
 import pytest
 from bam_makers import ReadSpec, transcript_lines, write_bam
 
@@ -229,11 +230,24 @@ def test_truncated_bam_is_refused(tmp_path, gtf):
         count_bam(bam, gtf, (CELL,))
 
 
-def test_sam_is_refused(tmp_path, gtf):
-    sam = tmp_path / "reads.sam"
-    sam.write_text("@HD\tVN:1.6\n")
-    with pytest.raises(UserMistake, match="is not a BAM"):
-        count_bam(sam, gtf, (CELL,))
+@pytest.mark.parametrize("suffix", ["sam", "cram"])
+def test_sam_and_cram_count_as_the_bam_does(tmp_path, gtf, suffix):
+    bam = write_bam(tmp_path / "reads.bam", [ReadSpec(1050, "90M"), ReadSpec(1151, "50M800N40M", umi="CCCC")])
+    other = tmp_path / f"reads.{suffix}"
+    with pysam.AlignmentFile(str(bam)) as reads:
+        mode = {"sam": "w", "cram": "wc"}[suffix]
+        with pysam.AlignmentFile(str(other), mode, template=reads, format_options=[b"no_ref=1"]) as out:
+            for read in reads:
+                out.write(read)
+    counted = count_bam(other, gtf, (CELL,))
+    assert counted.qc == count_bam(bam, gtf, (CELL,)).qc
+    assert found(counted) == (2, 0, 0)
+
+
+def test_text_that_is_no_sam_is_refused(tmp_path, gtf):
+    (tmp_path / "reads.bam").write_text("not a BAM at all\n")
+    with pytest.raises(UserMistake, match="cannot be read as BAM, SAM or CRAM"):
+        count_bam(tmp_path / "reads.bam", gtf, (CELL,))
 
 
 def test_unknown_logic_is_refused(count):

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pysam
 import pytest
-from bam_makers import ReadSpec, padding, transcript_lines, velocyto_counts, write_bam
+from bam_makers import ReadSpec, barcodes_of, padding, transcript_lines, velocyto_counts, write_bam
 
 from velocorpus.cells.calling import call_cells
-from velocorpus.counting.alignments import read_barcodes
+from velocorpus.counting.barcodes import read_barcodes
 from velocorpus.counting.count import count_bam
 from velocorpus.counting.importers import read_any
 from velocorpus.counting.rules import LOGICS
@@ -154,7 +154,7 @@ def test_simulated_reads_count_as_velocyto_counts_them(tmp_path, simulated):
 @pytest.mark.slow
 def test_simulated_cells_are_called_from_among_the_empty_droplets(simulated):
     bam, gtf, cells = simulated
-    counts = count_bam(bam, read_gtf(gtf), None)
+    counts = count_bam(bam, read_gtf(gtf), barcodes_of(bam))
     totals = np.asarray(sum(matrix.sum(axis=1) for matrix in counts.layers.values())).ravel()
     called = {barcode for barcode, is_cell in zip(counts.barcodes, call_cells(totals).is_cell, strict=True) if is_cell}
     assert len(counts.barcodes) > len(cells)

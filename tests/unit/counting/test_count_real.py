@@ -4,8 +4,9 @@ import os
 from pathlib import Path
 
 import pytest
+from bam_makers import barcodes_of
 
-from velocorpus.counting.alignments import read_barcodes
+from velocorpus.counting.barcodes import read_barcodes
 from velocorpus.counting.count import count_bam
 from velocorpus.errors import UserMistake
 from velocorpus.reference.gtf import read_gtf
@@ -26,7 +27,7 @@ def test_bam_of_nothing_but_cb_and_ub_is_counted():
 def test_another_genomes_annotation_is_refused():
     folder = DATA / "cellranger_bam"
     with pytest.raises(UserMistake, match="none of its 1 chromosomes"):
-        count_bam(folder / "v3_alltags_chr17.bam", read_gtf(folder / "neurons_genes_chr1.gtf.gz"), None)
+        count_bam(folder / "v3_alltags_chr17.bam", read_gtf(folder / "neurons_genes_chr1.gtf.gz"), ["A"])
 
 
 @pytest.mark.parametrize(
@@ -46,6 +47,6 @@ def test_reads_of_every_dialect_are_accounted_for(tmp_path, name):
     gtf = tmp_path / "genes.gtf"
     ids = 'gene_id "G"; transcript_id "T"; exon_number "1";'
     gtf.write_text(f"{chromosome}\tx\texon\t1\t200000000\t.\t+\t.\t{ids}\n")
-    counts = count_bam(DATA / name, read_gtf(gtf), None)
+    counts = count_bam(DATA / name, read_gtf(gtf), barcodes_of(DATA / name))
     assert counts.qc["n_reads"] == sum(counts.qc["reads"].values())
     assert counts.qc["molecules"]["spliced"] > 0

@@ -1,15 +1,19 @@
 """CIGARs to segments, as velocyto cuts them."""
 
+import numpy as np
 import pysam
 import pytest
 
-from velocorpus.counting.alignments import segments_of
+from velocorpus.counting.segments import cut_segments
 
 
-def cut(cigar):
+def cut(cigar, shift_by_clip=True):
     read = pysam.AlignedSegment()
     read.cigarstring = cigar
-    return segments_of(read.cigartuples)
+    words = np.array([length << 4 | operation for operation, length in read.cigartuples], dtype="<u4")
+    first, last = np.empty(words.size, dtype=np.int64), np.empty(words.size, dtype=np.int64)
+    n, skips = cut_segments(words.view(np.uint8), 0, words.size, 0, shift_by_clip, first, last)
+    return list(zip(first[:n].tolist(), last[:n].tolist(), strict=True)), skips
 
 
 @pytest.mark.parametrize(
@@ -32,3 +36,7 @@ def cut(cigar):
 )
 def test_segments(cigar, segments, skips):
     assert cut(cigar) == (segments, skips)
+
+
+def test_soft_clip_need_not_shift():
+    assert cut("10S80M5S", shift_by_clip=False) == ([(0, 79)], False)

@@ -1,0 +1,216 @@
+"""From a BAM's raw records to the reads that may count: which cell, which molecule, where.
+
+What a read must be is velocyto's: mapped; to one place (NH = 1, or MAPQ 255 where the aligner wrote no NH); with a cell
+barcode and a UMI tag; the barcode on the list. Every length in a record is checked before it is used (SAM
+specification, section 4.2), and a record that contradicts itself is refused with its place in the file.
+"""
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+
+from velocorpus.counting.accounting import FLAGGED, MULTIMAPPED, N_READ_OUTCOMES, ODD_UMI, UNLISTED, UNMAPPED, UNTAGGED
+from velocorpus.counting.barcodes import NOT_LISTED, find_barcode, pack_text
+from velocorpus.counting.bgzf import BrokenBam, Chunk, read_int32
+
+UNIQUE_MAPQ = 255  # of STAR and Cell Ranger
+FLAG_UNMAPPED = 0x4
+# Secondary, failed, duplicate, supplementary: velocyto does not look at them.
+FLAGS_ASIDE = 0x100 | 0x200 | 0x400 | 0x800
+
+_HEAD = 36  # bytes of a record before its name, its own length included
+_SOFT_CLIP, _LAST_OPERATION = 4, 8
+_NOT_SEEN, _NOT_ONE = -1, 0
+
+# What can be wrong with a record.
+_OK, _FIELDS, _REFERENCE, _CIGAR, _TAG_TYPE, _TAG_LENGTH = range(6)
+_WRONG = {
+    _FIELDS: "a record whose name, CIGAR, sequence and qualities are longer than itself",
+    _REFERENCE: "a record on a chromosome that the header does not have",
+    _CIGAR: "a CIGAR with an operation that does not exist",
+    _TAG_TYPE: "a tag of a type that does not exist",
+    _TAG_LENGTH: "a tag that is longer than its record",
+}
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which reads may count, and by which tags they are known."""
+
+    keys: np.ndarray  # of `barcodes.barcode_table`
+    places: np.ndarray
+    cell_tag: str = "CB"
+    umi_tag: str = "UB"
+    skip_flagged: bool = False  # a correction of velocyto, see `corrections`
+    skip_odd_umis: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class ReadBatch:
+    """Reads that may count, as parallel arrays, and what became of the others.
+
+    Read `r` begins at `position[r]` (1-based) of the BAM's chromosome `chromosome[r]`; its CIGAR is the
+    `n_operations[r]` little-endian uint32 from byte `cigar_at[r]` of `bytes` on, as in a BAM record.
+    """
+
+    chromosome: np.ndarray  # int32
+    position: np.ndarray  # int32
+    minus: np.ndarray  # bool
+    cell: np.ndarray  # int32, place in the list of barcodes
+    umi: np.ndarray  # int64, see `barcodes.pack_text`
+    cigar_at: np.ndarray  # int64
+    n_operations: np.ndarray  # int32
+    bytes: np.ndarray  # uint8
+    outcomes: np.ndarray  # int64, records by `accounting`; those of the reads here are not in it
+    n_without_nh: int
+
+
+def decode(path: object, chunk: Chunk, n_chromosomes: int, selection: Selection) -> ReadBatch:
+    """The reads of a chunk that may count; `BrokenBam` for a record that contradicts itself."""
+    n = chunk.n_records
+    chromosome, position, cell, n_operations = (np.empty(n, dtype=np.int32) for _ in range(4))
+    umi, cigar_at = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
+    minus = np.empty(n, dtype=np.bool_)
+    outcomes = np.zeros(N_READ_OUTCOMES, dtype=np.int64)
+    kept, n_without_nh, wrong, at = _decode(
+        chunk.data, chunk.start, n, n_chromosomes, selection.keys, selection.places,
+        np.frombuffer((selection.cell_tag + selection.umi_tag).encode(), dtype=np.uint8),
+        selection.skip_flagged, selection.skip_odd_umis,
+        chromosome, position, minus, cell, umi, cigar_at, n_operations, outcomes,
+    )  # fmt: skip
+    if wrong:
+        raise BrokenBam(str(path), chunk.place(at), _WRONG[wrong])
+    return ReadBatch(
+        chromosome[:kept], position[:kept], minus[:kept], cell[:kept], umi[:kept], cigar_at[:kept],
+        n_operations[:kept], chunk.data, outcomes, n_without_nh,
+    )  # fmt: skip
+
+
+@numba.njit(nogil=True, cache=True)
+def _decode(  # type: ignore[no-untyped-def]
+    data, at, n, n_chromosomes, keys, places, tags, skip_flagged, skip_odd_umis,
+    chromosome, position, minus, cell, umi, cigar_at, n_operations, outcomes,
+):  # fmt: skip
+    """Write the reads that may count to the arrays; return their number, those without NH, what is wrong and where."""
+    kept = n_without_nh = 0
+    for _ in range(n):
+        record, end = at, at + 4 + read_int32(data, at)
+        at = end
+        reference = read_int32(data, record + 4)
+        flag = np.int64(data[record + 18]) | np.int64(data[record + 19]) << 8
+        n_cigar = np.int64(data[record + 16]) | np.int64(data[record + 17]) << 8
+        n_bases = read_int32(data, record + 20)
+        cigar = record + _HEAD + np.int64(data[record + 12])
+        tag = cigar + 4 * n_cigar + (n_bases + 1) // 2 + n_bases
+        if n_bases < 0 or tag > end:
+            return kept, n_without_nh, _FIELDS, record
+        if flag & FLAG_UNMAPPED or reference < 0:
+            outcomes[UNMAPPED] += 1
+            continue
+        if reference >= n_chromosomes:
+            return kept, n_without_nh, _REFERENCE, record
+
+        hits = np.int64(_NOT_SEEN)
+        cell_first = cell_end = umi_first = umi_end = np.int64(_NOT_SEEN)
+        while tag < end:
+            if tag + 4 > end:
+                return kept, n_without_nh, _TAG_LENGTH, record
+            a, b, kind = data[tag], data[tag + 1], data[tag + 2]
+            first = tag + 3
+            is_text = False
+            if kind == 90 or kind == 72:  # Z, H
+                is_text = True
+                tag = first
+                while tag < end and data[tag] != 0:
+                    tag += 1
+                value_end = tag
+                tag += 1
+            elif kind == 65:  # A
+                is_text = True
+                tag = value_end = first + 1
+            elif kind == 67 or kind == 99:  # C, c
+                tag = first + 1
+            elif kind == 83 or kind == 115:  # S, s
+                tag = first + 2
+            elif kind == 73 or kind == 105 or kind == 102:  # I, i, f
+                tag = first + 4
+            elif kind == 66:  # B
+                if first + 5 > end:
+                    return kept, n_without_nh, _TAG_LENGTH, record
+                size = _element_size(data[first])
+                count = read_int32(data, first + 1)
+                if size == 0:
+                    return kept, n_without_nh, _TAG_TYPE, record
+                if count < 0:
+                    return kept, n_without_nh, _TAG_LENGTH, record
+                tag = first + 5 + size * count
+            else:
+                return kept, n_without_nh, _TAG_TYPE, record
+            if tag > end:
+                return kept, n_without_nh, _TAG_LENGTH, record
+            if is_text:
+                if a == tags[0] and b == tags[1] and cell_first == _NOT_SEEN:
+                    cell_first, cell_end = first, value_end
+                if a == tags[2] and b == tags[3] and umi_first == _NOT_SEEN:
+                    umi_first, umi_end = first, value_end
+            elif a == 78 and b == 72 and hits == _NOT_SEEN:  # NH
+                hits = _integer(data, first, kind)
+            elif a == 67 and b == 71 and kind == 66 and data[first] == 73:  # CG:B,I: the CIGAR, where it is too long
+                if n_cigar and data[cigar] & 15 == _SOFT_CLIP and read_int32(data, cigar) >> 4 == n_bases:
+                    cigar, n_cigar = first + 5, read_int32(data, first + 1)
+
+        for operation in range(n_cigar):
+            if data[cigar + 4 * operation] & 15 > _LAST_OPERATION:
+                return kept, n_without_nh, _CIGAR, record
+        if hits == _NOT_SEEN:
+            n_without_nh += 1
+            hits = np.int64(1 if data[record + 13] == UNIQUE_MAPQ else _NOT_ONE)
+        if skip_flagged and flag & FLAGS_ASIDE:
+            outcomes[FLAGGED] += 1
+            continue
+        if hits != 1:
+            outcomes[MULTIMAPPED] += 1
+            continue
+        if cell_first == _NOT_SEEN or umi_first == _NOT_SEEN:
+            outcomes[UNTAGGED] += 1
+            continue
+        place = find_barcode(data, cell_first, cell_end, keys, places)
+        if place == NOT_LISTED:
+            outcomes[UNLISTED] += 1
+            continue
+        molecule = pack_text(data, umi_first, umi_end)
+        if skip_odd_umis and molecule < 0:
+            outcomes[ODD_UMI] += 1
+            continue
+        chromosome[kept] = reference
+        position[kept] = read_int32(data, record + 8) + 1
+        minus[kept] = flag & 16 != 0
+        cell[kept] = place
+        umi[kept] = molecule
+        cigar_at[kept] = cigar
+        n_operations[kept] = n_cigar
+        kept += 1
+    return kept, n_without_nh, _OK, at
+
+
+@numba.njit(nogil=True, cache=True)
+def _element_size(kind):  # type: ignore[no-untyped-def]
+    """Bytes of an element of an array tag; 0 for a type that does not exist."""
+    if kind == 67 or kind == 99:
+        return 1
+    if kind == 83 or kind == 115:
+        return 2
+    return 4 if kind == 73 or kind == 105 or kind == 102 else 0
+
+
+@numba.njit(nogil=True, cache=True)
+def _integer(data, first, kind):  # type: ignore[no-untyped-def]
+    """The value of a whole-number tag, as far as it matters whether it is 1."""
+    if kind == 67 or kind == 99:
+        return np.int64(data[first])
+    if kind == 83 or kind == 115:
+        return np.int64(data[first]) | np.int64(data[first + 1]) << 8
+    if kind == 73 or kind == 105:
+        return read_int32(data, first)
+    return np.int64(_NOT_ONE)

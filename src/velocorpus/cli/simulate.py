@@ -14,20 +14,32 @@ REFERENCE, TABLES = "reference", "tables"
 
 @app.command("simulate")
 def simulate(
-    preset: Annotated[str, typer.Option(help="tiny, demo or bench (docs/simulator.md).")],
+    preset: Annotated[str, typer.Option(help="tiny, demo, bench or count_bench (docs/simulator.md).")],
     out: Annotated[Path, typer.Option(help="Folder to write.")],
     only: Annotated[
         list[str] | None,
         typer.Option(help="Make only this: `reference`, `tables` or a sample's name. Repeatable."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Another seed than the preset's own.")] = None,
+    reads: Annotated[int | None, typer.Option(min=1000, help="Reads of count_bench, instead of 20,000,000.")] = None,
 ) -> None:
     """Simulate studies whose kinetics, counts and reads are known."""
     import dataclasses
 
     from velocorpus.files import write_text
-    from velocorpus.simulate import presets, products, tables
+    from velocorpus.simulate import deep, presets, products, tables
 
+    if preset == deep.DeepSample.name:
+        default = deep.DeepSample()
+        sample = dataclasses.replace(
+            default, seed=default.seed if seed is None else seed, n_reads=reads or default.n_reads
+        )
+        if only:
+            raise UserMistake(f"Preset '{preset}' is one sample and made whole; leave --only out.")
+        deep.write_deep_sample(sample, out / preset, lambda line: typer.echo(line, err=True))
+        return
+    if reads is not None:
+        raise UserMistake(f"Preset '{preset}' has a depth of its own; --reads is for {deep.DeepSample.name}.")
     plan = presets.preset(preset)
     if seed is not None:
         plan = dataclasses.replace(plan, seed=seed)

@@ -50,8 +50,8 @@ class GeneModel:
     tracts: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
-def draw_gene(kind: str, rng: np.random.Generator) -> GeneModel:
-    """Draw a gene of one of `DIFFICULTIES`."""
+def draw_gene(kind: str, rng: np.random.Generator, further: tuple[int, int] = (1, 4)) -> GeneModel:
+    """Draw a gene of one of `DIFFICULTIES`; `further` is the range (half-open) of tries for a further isoform."""
     if kind in (ONE_EXON, MITOCHONDRIAL):
         span = int(rng.integers(500, 2200))
         return GeneModel(span, [[(0, span)]], np.ones(1))
@@ -67,7 +67,7 @@ def draw_gene(kind: str, rng: np.random.Generator) -> GeneModel:
     isoforms = [main]
     if kind == ISOFORMS:
         changes = [_skip_exon, _alternative_last_exon, _retain_intron, _short_end]
-        for change in rng.permutation(len(changes))[: rng.integers(1, 4)]:
+        for change in np.resize(rng.permutation(len(changes)), rng.integers(*further)):
             changed = changes[change](main, rng)
             if changed and changed not in isoforms:
                 isoforms.append(changed)

@@ -74,19 +74,26 @@ class _Placed:
     offset: int = 0
 
 
-def make_genome(genes: pd.DataFrame, *, rng: np.random.Generator, shares: dict[str, float] | None = None) -> Genome:
+def make_genome(
+    genes: pd.DataFrame,
+    *,
+    rng: np.random.Generator,
+    shares: dict[str, float] | None = None,
+    n_chromosomes: int | None = None,
+    further_isoforms: tuple[int, int] = (1, 4),
+) -> Genome:
     """Draw a genome for `genes` (indexed by gene id, with `symbol`); same table and generator state, same genome.
 
     `shares` replaces `SHARES` (what is left over is `simple`). From 24 genes on, each chromosome begins and ends with a
-    gene (`chromosome_end`). Genes whose symbol begins with `MT-` go to a chromosome MT. Refuses duplicate gene ids and
-    an empty table.
+    gene (`chromosome_end`). Genes whose symbol begins with `MT-` go to a chromosome MT. `further_isoforms` is
+    `draw_gene`'s range for the genes of kind `isoforms`. Refuses duplicate gene ids and an empty table.
     """
     if len(genes) == 0 or not genes.index.is_unique:
         raise UserMistake("A simulated genome needs a table of genes with at least one row and no id twice.")
     symbols = genes[names.SYMBOL].astype(str).to_numpy()
-    kinds, partner = _kinds(symbols, shares or SHARES, rng)
-    n_chromosomes = 1 if len(genes) < 24 else 2 if len(genes) < 200 else 3
-    loci, models = _loci(kinds, partner, rng)
+    n_chromosomes = n_chromosomes or (1 if len(genes) < 24 else 2 if len(genes) < 200 else 3)
+    kinds, partner = _kinds(symbols, shares or SHARES, 0 if len(genes) < 24 else 2 * n_chromosomes, rng)
+    loci, models = _loci(kinds, partner, further_isoforms, rng)
     ends = [i for i, locus in enumerate(loci) if kinds[locus[0].gene] == gm.CHROMOSOME_END]
     mitochondrial = [i for i, locus in enumerate(loci) if kinds[locus[0].gene] == gm.MITOCHONDRIAL]
     middle = [i for i in range(len(loci)) if i not in {*ends, *mitochondrial}]
@@ -121,19 +128,22 @@ def make_genome(genes: pd.DataFrame, *, rng: np.random.Generator, shares: dict[s
     return _assemble(chromosomes, table, models)
 
 
-def _kinds(symbols: np.ndarray, shares: dict[str, float], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _kinds(
+    symbols: np.ndarray, shares: dict[str, float], n_ends: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     n = len(symbols)
     kinds = np.full(n, gm.SIMPLE, dtype=object)
     partner = np.full(n, -1)
     on_mt = np.array([s.upper().startswith("MT-") for s in symbols])
     kinds[on_mt] = gm.MITOCHONDRIAL
     free = rng.permutation(np.flatnonzero(~on_mt))
-    wanted = {gm.CHROMOSOME_END: 0 if n < 24 else 4 if n < 200 else 6}
+    wanted = {gm.CHROMOSOME_END: n_ends}
     for kind, share in shares.items():
         wanted[kind] = 2 * round(share * n / 2) if kind in PAIRED else round(share * n)
     at = 0
     for kind, count in wanted.items():
         chosen = free[at : at + count]
+        chosen = chosen[: len(chosen) // 2 * 2] if kind in PAIRED else chosen
         at += count
         kinds[chosen] = kind
         if kind in PAIRED:
@@ -143,7 +153,7 @@ def _kinds(symbols: np.ndarray, shares: dict[str, float], rng: np.random.Generat
 
 
 def _loci(
-    kinds: np.ndarray, partner: np.ndarray, rng: np.random.Generator
+    kinds: np.ndarray, partner: np.ndarray, further: tuple[int, int], rng: np.random.Generator
 ) -> tuple[list[list[_Placed]], dict[int, GeneModel]]:
     """Genes that stand together, and every gene's model; a paralog's copy stands apart and has its source's model."""
     loci: list[list[_Placed]] = []
@@ -155,7 +165,7 @@ def _loci(
                 models[g] = models[int(partner[g])]
                 loci.append([_Placed(g, models[g], strand)])
             continue
-        first = draw_gene(kind, rng)
+        first = draw_gene(kind, rng, further)
         locus = [_Placed(g, first, strand)]
         if kind == gm.SAME_STRAND:
             locus.append(_same_strand(int(partner[g]), first, strand, rng))

@@ -65,9 +65,9 @@ class Preset:
 
 
 def preset(name: str) -> Preset:
-    """The preset of this name: `tiny`, `demo` or `bench`."""
+    """The preset of this name: `tiny`, `demo` or `bench` (`count_bench`, one BAM, is `deep.DeepSample`)."""
     if name not in PRESETS:
-        raise UserMistake(f"There is no preset '{name}'; there are {', '.join(PRESETS)}.")
+        raise UserMistake(f"There is no preset '{name}'; there are {', '.join(PRESETS)} and count_bench.")
     return PRESETS[name]
 
 

@@ -15,6 +15,7 @@ GTF = "genes.gtf.gz"
 GENE_TABLE = "gene_table.tsv"
 WHITELIST = "whitelist.txt"
 LINE = 60
+GTF_HEAD = "#!genome-build simulated"
 
 
 def write_bytes(path: Path | str, content: bytes) -> None:
@@ -27,6 +28,11 @@ def write_bytes(path: Path | str, content: bytes) -> None:
 
 def write_fasta(path: Path | str, genome: Genome) -> None:
     """Write the chromosomes in Ensembl's style, 60 bases a line."""
+    write_bytes(path, b"".join(fasta_pieces(genome)))
+
+
+def fasta_pieces(genome: Genome) -> list[bytes]:
+    """The text of `write_fasta` in pieces."""
     pieces: list[bytes] = []
     for name, sequence in genome.chromosomes.items():
         pieces.append(f">{name} dna:chromosome simulated:{name}:1:{len(sequence)}:1\n".encode())
@@ -36,16 +42,17 @@ def write_fasta(path: Path | str, genome: Genome) -> None:
         pieces.append(lines.tobytes())
         if full < len(sequence):
             pieces.append(sequence[full:].tobytes() + b"\n")
-    write_bytes(path, b"".join(pieces))
+    return pieces
 
 
 def write_gtf(path: Path | str, genome: Genome) -> None:
     """Write gene, transcript and exon lines with Ensembl's attributes, in the order of the chromosomes."""
-    lines = ["#!genome-build simulated", *_gtf_lines(genome)]
+    lines = [GTF_HEAD, *gtf_lines(genome)]
     write_bytes(path, ("\n".join(lines) + "\n").encode())
 
 
-def _gtf_lines(genome: Genome) -> Iterator[str]:
+def gtf_lines(genome: Genome) -> Iterator[str]:
+    """The lines of `write_gtf` but the first."""
     tx_ptr = genome.tx_ptr()
     rank = {name: i for i, name in enumerate(genome.chromosomes)}
     order = sorted(

@@ -1,4 +1,4 @@
-"""`velocorpus cells` and `import`: which barcodes are cells, and counts that other tools have made."""
+"""`velocorpus cells`, `import`, `samples-from-scbasecount`: cells, and counts that other tools have made."""
 
 import sys
 from pathlib import Path
@@ -64,6 +64,37 @@ def import_(
         reference=reference,
         chemistry=chemistry,
     ):
+        _say(line)
+
+
+@app.command("samples-from-scbasecount")
+def samples_from_scbasecount(
+    table: Annotated[Path, typer.Argument(help="Experiments with srx_accession and organism: CSV, TSV or Parquet.")],
+    prefix: Annotated[str, typer.Option(help="Folder, s3:// or https:// that holds Homo_sapiens/EXPERIMENT.h5ad.")],
+    samples: Annotated[Path, typer.Option(help="The table of samples to write.")] = Path("samples.tsv"),
+    units: Annotated[Path, typer.Option(help="The table of files to write.")] = Path("units.tsv"),
+    studies: Annotated[Path | None, typer.Option(help="Table of experiments and their studies.")] = None,
+    by_experiment: Annotated[bool, typer.Option(help="No studies are known: each experiment is its own.")] = False,
+    organism: Annotated[list[str] | None, typer.Option(help="Only these organisms; repeatable.")] = None,
+    genes: Annotated[str, typer.Option(help="Gene table by which the ids are mapped, for every row.")] = "",
+    suffix: Annotated[str, typer.Option(help="How the files' names end.")] = ".h5ad",
+) -> None:
+    """Tables of samples and files for scBaseCount's experiments: one row each, quantifier `import`."""
+    from velocorpus import names
+    from velocorpus.counting.scbasecount import rows_of, write_tables
+
+    if (studies is None) != by_experiment:
+        raise UserMistake(
+            "Splits and velocity targets are made per study: give --studies TABLE (the samples.tsv of `velocorpus"
+            " resolve` will do), or else --by-experiment, by which cells of one study can come into several splits."
+        )
+    unknown = set(organism or ()) - set(names.ORGANISMS)
+    if unknown:
+        raise UserMistake(f"--organism {min(unknown)} is not known; allowed: {', '.join(names.ORGANISMS)}.")
+    rows = rows_of(
+        table, prefix=prefix, studies=studies, organisms=organism or names.ORGANISMS, genes=genes, suffix=suffix
+    )
+    for line in write_tables(rows, samples, units):
         _say(line)
 
 

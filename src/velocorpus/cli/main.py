@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "cells": ("importing", "List the cells of a BAM, where nobody gave a list"),
     "count": ("counting", "Count spliced, unspliced and ambiguous molecules of a BAM"),
     "import": ("importing", "Bring in counts that another tool has made"),
+    "samples-from-scbasecount": ("importing", "Tables of samples for scBaseCount's experiments, one row each"),
     "concord": ("concord", "Compare counts of one sample with each other or with the truth"),
     "corpus": ("corpus", "Build, grow, verify and export the corpus"),
     "targets": ("targets", "Teacher velocities of one study, by scVelo or from the simulated truth"),

@@ -82,6 +82,7 @@ class Sample:
         "Another sample with the same reads: the two are compared, and this one stays out of the corpus.",
         "name",
     )
+    skip: str = _column("Why this sample is to be left out for now; it stays in the table and in the list of samples.")
     tissue: str = _column("Tissue.")
     donor: str = _column("Donor or animal.")
     suspension_type: str = _column("Cells or nuclei: decisive for velocity.", allowed=names.SUSPENSION_TYPES)
@@ -112,7 +113,7 @@ class Unit:
     sample: str = _column("A row of samples.tsv.", "name", filled=True)
     unit: str = _column("Name of the lane, run or file, unique within its sample.", "name", filled=True)
     read1: str = _column(
-        "FASTQ with barcodes and UMIs (`kb`, `starsolo`, `cellranger`); `sra:RUN` here and in `read2` for a run of SRA.",
+        "FASTQ with barcodes and UMIs (`kb`, `starsolo`, `cellranger`); `sra:RUN` in both reads for a run of SRA.",
         "path",
     )
     read2: str = _column("FASTQ with cDNA.", "path")

@@ -46,6 +46,23 @@ class ResolveConfig(Section):
     )
 
 
+class ReadsQcConfig(Section):
+    """What reads must show before they are aligned; a sample that fails is set aside with its reason."""
+
+    enabled: bool = Field(True, description="Whether reads are checked against the tables and these limits.")
+    min_valid_barcodes: float = Field(0.4, ge=0, le=1, description="Share of barcodes on the chemistry's list.")
+    max_poly_t: float = Field(0.5, ge=0, le=1, description="Share of cDNA reads, and of UMIs, that are tracts of T.")
+    min_mapped: float = Field(
+        0.02, ge=0, le=1, description="Share of cDNA reads that match an exon of any reference; lower it for a piece."
+    )
+    max_shared: float = Field(
+        0.1, ge=0, le=1, description="Share of its molecules that a sample may have in common with an earlier one."
+    )
+    sketch_reads: int = Field(
+        10_000_000, ge=0, description="Reads of each lane that are sketched to find duplicates; 0: all of them."
+    )
+
+
 class QuantifyConfig(Section):
     """How reads become counts or a tagged BAM."""
 
@@ -198,6 +215,7 @@ class WorkflowConfig(Section):
     simulate: SimulateConfig = Field(SimulateConfig(), description="Simulated studies.")
     resolve: ResolveConfig = Field(ResolveConfig(), description="Accessions to rows of the tables.")
     fetch: FetchConfig = Field(FetchConfig(), description="Files from elsewhere.")
+    reads_qc: ReadsQcConfig = Field(ReadsQcConfig(), description="Reads before they are aligned.")
     quantify: QuantifyConfig = Field(QuantifyConfig(), description="Reads to counts.")
     cells: CellsConfig = Field(CellsConfig(), description="Filter of cells and genes.")
     corpus: CorpusConfig = Field(CorpusConfig(), description="Shards and splits.")

@@ -33,7 +33,7 @@ QUANTIFIERS = ("kb", "starsolo", "cellranger", "bam", "import")
 COUNT_ENGINES = ("native", "velocyto")
 SUSPENSION_TYPES = ("cell", "nucleus")
 # 10x chemistries: version, and `5p` where the reads come from the 5' end of the molecule.
-CHEMISTRIES = ("10xv1", "10xv2", "10xv3", "10xv4", "10xv2_5p", "10xv3_5p")
+CHEMISTRIES = ("10xv1", "10xv2", "10xv3", "10xv4", "10xv2_5p", "10xv3_5p", "10xmultiome")
 
 # The encoder's outputs that are not of one modality.
 FUSION = "fusion"

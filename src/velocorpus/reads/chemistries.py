@@ -39,6 +39,8 @@ CHEMISTRIES = {
     "10xv2_5p": Chemistry(16, 10, "reverse", "10XV2", "SC5P-R2", "10x_version2_whitelist.txt.gz"),
     # GEM-X 5' v3 has a list of its own, which ngs-tools does not carry: the sample must give one.
     "10xv3_5p": Chemistry(16, 12, "reverse", "10XV3", "SC5P-R2-v3", ""),
+    # kb has no name for it: v3's geometry with the list given.
+    "10xmultiome": Chemistry(16, 12, "forward", "10XV3", "ARC-v1", "10x_multiome_gex_whitelist.txt.gz"),
 }
 
 
@@ -49,6 +51,17 @@ def chemistry_of(name: str) -> Chemistry:
     return CHEMISTRIES[name]
 
 
+def list_name(name: str) -> str:
+    """The first chemistry with the list of barcodes of this one: 5' and 3' v2 beads carry the same barcodes."""
+    carried = CHEMISTRIES[name].barcode_list if name in CHEMISTRIES else ""
+    return next((first for first, c in CHEMISTRIES.items() if carried and c.barcode_list == carried), name)
+
+
+def whitelist_path(name: str, given: Path | str | None = None) -> Path:
+    """The file of a chemistry's allowed barcodes: the sample's own, or the one that ngs-tools carries."""
+    return Path(given) if given is not None else _carried(name, chemistry_of(name))
+
+
 def write_whitelist(name: str, out: Path | str, given: Path | str | None = None) -> None:
     """Write the allowed barcodes of a chemistry as plain text, one a line: what STAR wants.
 
@@ -56,7 +69,7 @@ def write_whitelist(name: str, out: Path | str, given: Path | str | None = None)
     without a list at hand, and for a list whose first line is not a barcode of the chemistry's length.
     """
     chemistry = chemistry_of(name)
-    source = Path(given) if given is not None else _carried(name, chemistry)
+    source = whitelist_path(name, given)
     if not source.is_file():
         raise UserMistake(f"The whitelist {source} does not exist; check the column 'whitelist'.")
     with open_text(source) as lines, replacing(out) as aside:

@@ -1,0 +1,203 @@
+"""`velocorpus kmers`, `chemistry`, `reads-qc`, `reads-duplicates`: what reads are, before anything expensive."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from velocorpus.errors import UserMistake
+
+if TYPE_CHECKING:
+    from velocorpus.reads.detect import Verdict
+
+app = typer.Typer()
+
+Reads = Annotated[int, typer.Option(min=200, help="Reads looked at, shared out between the lanes.")]
+Window = Annotated[int, typer.Option(min=200, help="They are drawn from so many first reads of each file.")]
+Seed = Annotated[int, typer.Option(help="Of the draw.")]
+References = Annotated[
+    list[Path] | None, typer.Option("--reference", help="A k-mer index (velocorpus kmers) for strand and organism.")
+]
+Lists = Annotated[
+    list[str] | None, typer.Option("--whitelist", help="CHEMISTRY=FILE: a list of barcodes beside 10x's own.")
+]
+
+
+@app.command("kmers")
+def kmers(
+    fasta: Annotated[Path, typer.Option(help="Genome, plain or gzip.")],
+    gtf: Annotated[Path, typer.Option(help="Gene annotation, plain or gzip.")],
+    organism: Annotated[str, typer.Option(help="human or mouse.")],
+    name: Annotated[str, typer.Option(help="Name of the reference.")],
+    out: Annotated[Path, typer.Option(help="The index, .npz.")],
+    every: Annotated[int, typer.Option(min=1, help="One of so many k-mers is kept.")] = 8,
+) -> None:
+    """Index a reference's exons, so that reads tell strand and organism."""
+    from velocorpus.reads.kmers import write_index
+    from velocorpus.reference.kmers import build_index
+
+    write_index(out, build_index(fasta, gtf, name=name, organism=organism, every=every))
+
+
+@app.command("chemistry")
+def chemistry(
+    fastq: Annotated[list[Path] | None, typer.Argument(help="All FASTQs of one sample, in any order.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Verdict and evidence; written when refused, too.")] = None,
+    reference: References = None,
+    whitelist: Lists = None,
+    expect: Annotated[
+        str | None,
+        typer.Option(help="Check, don't guess: FASTQs are read 1 and read 2 in turn, of this chemistry by the tables."),
+    ] = None,
+    expect_organism: Annotated[str | None, typer.Option(help="With --expect: the organism by the tables.")] = None,
+    min_mapped: Annotated[
+        float, typer.Option(min=0, max=1, help="With --expect and --reference: share of cDNA reads that match exons.")
+    ] = 0.02,
+    table: Annotated[
+        Path | None, typer.Option(help="Fill the empty chemistries of this samples.tsv from its units' local FASTQs.")
+    ] = None,
+    units: Annotated[Path | None, typer.Option(help="With --table: its units.tsv.")] = None,
+    reads: Reads = 20_000,
+    window: Window = 200_000,
+    seed: Seed = 0,
+) -> None:
+    """Tell the chemistry of a sample's reads, with the evidence; refuse what is unclear."""
+    from velocorpus.files import write_json
+    from velocorpus.reads.detect import contradiction, detect, look_at
+
+    if bool(table) == bool(fastq) or bool(table) != bool(units):
+        raise UserMistake("Give either FASTQs, or --table and --units.")
+    lists, indices = _lists(whitelist), _indices(reference)
+
+    def verdict_on(paths: list[Path]) -> "Verdict":
+        return detect(look_at(paths, lists, indices, n_reads=reads, window=window, seed=seed))
+
+    if table and units:
+        from velocorpus.reads.fill_table import fill_chemistries
+
+        fill_chemistries(table, units, verdict_on)
+        return
+    assert fastq
+    verdict = verdict_on(fastq)
+    found: dict[str, Any] = verdict.as_json() | {"sample": {"reads": reads, "window": window, "seed": seed}}
+    why = "; ".join(verdict.reasons)
+    if expect is None:
+        refusal = None if verdict.state == "confident" else f"The chemistry is unclear: {why}."
+        if verdict.candidates and refusal:
+            refusal = f"{refusal[:-1]} (candidates: {', '.join(verdict.candidates)})."
+    else:
+        pairs = _pairs(fastq)
+        names = [(a.name, b.name) for a, b in pairs]
+        said = contradiction(verdict, names, chemistry=expect, organism=expect_organism, min_mapped=min_mapped)
+        refusal = f"The reads contradict the tables: {said}; correct the tables or the files." if said else None
+        found |= {"expected": expect, "expected_organism": expect_organism}
+    if json is not None:
+        write_json(json, found | {"refused": refusal})
+    if refusal:
+        raise UserMistake(refusal)
+    label = (
+        f"{verdict.chemistry}"
+        if verdict.state == "confident"
+        else f"{expect} by the tables; the reads alone are unclear"
+    )
+    organism = f", {verdict.organism}" if verdict.organism else ""
+    print(f"{label}{organism}: {why}", file=sys.stderr)
+
+
+@app.command("reads-qc")
+def reads_qc(
+    fastq: Annotated[list[Path], typer.Argument(help="Read 1 and read 2 of each lane in turn.")],
+    chemistry: Annotated[str, typer.Option(help="10xv2, 10xv3, …")],
+    out: Annotated[Path, typer.Option(help="What was measured, JSON; written when refused, too.")],
+    sketch: Annotated[Path, typer.Option(help="The sample's molecules in brief, .npy, for reads-duplicates.")],
+    whitelist: Annotated[Path | None, typer.Option(help="The sample's own list of barcodes.")] = None,
+    min_valid_barcodes: Annotated[float, typer.Option(min=0, max=1, help="Share of barcodes on the list.")] = 0.4,
+    max_poly_t: Annotated[float, typer.Option(min=0, max=1, help="Share of cDNA reads, and of UMIs, of T.")] = 0.5,
+    sketch_reads: Annotated[
+        int, typer.Option(min=0, help="Reads of each lane that are sketched; 0: all.")
+    ] = 10_000_000,
+    reads: Reads = 20_000,
+    window: Window = 200_000,
+    seed: Seed = 0,
+) -> None:
+    """Measure a sample's reads before anything expensive; refuse it beyond the limits."""
+    from velocorpus.files import write_json
+    from velocorpus.reads import sketch as sketches
+    from velocorpus.reads.barcode_lists import read_list
+    from velocorpus.reads.chemistries import chemistry_of, whitelist_path
+    from velocorpus.reads.quality import measure
+    from velocorpus.reads.sampling import sample_reads
+
+    geometry = chemistry_of(chemistry)
+    barcodes = read_list(chemistry, whitelist_path(chemistry, whitelist))
+    pairs = _pairs(fastq)
+    each = max(2000, reads // len(pairs))
+    firsts, seconds = (
+        [sample_reads(x, n=each, window=window, seed=seed) for x in side] for side in zip(*pairs, strict=True)
+    )
+    quality = measure(firsts, seconds, barcodes, geometry.umi_len)
+    failures = quality.failures(min_valid_barcodes=min_valid_barcodes, max_poly_t=max_poly_t)
+    refusal = f"The reads fail their check: {'; '.join(failures)}." if failures else None
+    molecules = sketches.sketch_reads([first for first, _ in pairs], barcodes, geometry.umi_len, most=sketch_reads)
+    sketches.write_sketch(sketch, molecules)
+    write_json(
+        out, quality.as_json() | {"refused": refusal, "sample": {"reads": reads, "window": window, "seed": seed}}
+    )
+    if refusal:
+        raise UserMistake(refusal)
+
+
+@app.command("reads-duplicates")
+def reads_duplicates(
+    sketch: Annotated[list[str], typer.Option(help="SAMPLE=FILE of reads-qc, in the order of samples.tsv.")],
+    out: Annotated[Path, typer.Option(help="Which sample repeats an earlier one, JSON.")],
+    max_shared: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of molecules that two samples may have.")
+    ] = 0.1,
+) -> None:
+    """List the samples whose molecules an earlier sample has too: one library deposited or sequenced twice."""
+    from velocorpus.files import write_json
+    from velocorpus.reads.sketch import read_sketch, sharing
+
+    sketches = {name: read_sketch(path) for name, path in map(_assignment, sketch)}
+    pairs = sharing(sketches, max_shared)
+    first: dict[str, dict[str, Any]] = {}
+    for pair in pairs:
+        # The first in the table stands for all that repeat it.
+        of = first.get(pair.first, {}).get("of", pair.first)
+        first.setdefault(pair.second, {"of": of, "shared": pair.shared})
+    write_json(out, {"duplicates": first, "pairs": [vars(pair) for pair in pairs], "max_shared": max_shared})
+    for name, found in first.items():
+        print(f"{name} shares {found['shared']:.0%} of its molecules with {found['of']}", file=sys.stderr)
+
+
+def _lists(given: list[str] | None) -> Any:
+    from velocorpus.reads.barcode_lists import known_lists
+    from velocorpus.reads.chemistries import CHEMISTRIES, list_name
+
+    lists = {}
+    for name, path in map(_assignment, given or []):
+        if name not in (*CHEMISTRIES, "10xv1"):
+            raise UserMistake(f"--whitelist {name}={path}: known chemistries are 10xv1, {', '.join(CHEMISTRIES)}.")
+        lists[list_name(name)] = path
+    return known_lists(lists)
+
+
+def _indices(given: list[Path] | None) -> Any:
+    from velocorpus.reads.kmers import read_index
+
+    return [read_index(path) for path in given or []]
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    name, equals, path = text.partition("=")
+    if not (name and equals and path):
+        raise UserMistake(f"'{text}' is not NAME=FILE.")
+    return name, path
+
+
+def _pairs(fastq: list[Path]) -> list[tuple[Path, Path]]:
+    if len(fastq) % 2:
+        raise UserMistake(f"{len(fastq)} FASTQs are no pairs; give read 1 and read 2 of each lane in turn.")
+    return list(zip(fastq[::2], fastq[1::2], strict=True))

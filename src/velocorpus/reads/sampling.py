@@ -1,0 +1,106 @@
+"""A sample of a FASTQ's reads as arrays: the same records of every file of a lane, so that its reads stay together.
+
+Of the first `window` records, `n` are drawn by a seed. The draw depends on nothing but seed and number of records, so
+files of one lane, which have equally many, give reads of the same spots.
+"""
+
+import re
+import zlib
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from velocorpus.errors import UserMistake
+from velocorpus.files import existing
+
+# Bases looked at of a read: barcodes lie well before, and 150 bases tell where a read is from.
+LONGEST = 150
+# Codes of the bases A, C, G, T; anything else, and what lies beyond a read's end, is `NO_BASE`.
+NO_BASE = 4
+_CODES = np.full(256, NO_BASE, np.uint8)
+_CODES[list(b"ACGT")] = _CODES[list(b"acgt")] = np.arange(4)
+
+# An archive's spot: `SRR1.7`, to which `fastq-dump -I` adds the read's number; Casava's old `/1` says the same.
+_SPOT = re.compile(r"([SED]RR\d+\.\d+)\.\d+|(.+)/[1-4]")
+
+
+@dataclass(frozen=True)
+class ReadSample:
+    """Sampled reads of one FASTQ.
+
+    `codes`: uint8 (n, bases), see `NO_BASE`; `lengths`: int64 (n,), uncut; `n_seen`: records in the window; `spots`:
+    a digest of the sampled records' names without what tells reads of a spot apart.
+    """
+
+    path: Path
+    codes: np.ndarray
+    lengths: np.ndarray
+    n_seen: int
+    spots: str
+
+    @property
+    def length(self) -> int:
+        """The middle read length in bases."""
+        return int(np.median(self.lengths))
+
+
+def encode(reads: list[str]) -> np.ndarray:
+    """Reads as codes, uint8 (n, bases of the longest, at most `LONGEST`)."""
+    width = min(max(map(len, reads)), LONGEST)
+    text = "".join(read[:width].ljust(width, "N") for read in reads)
+    return _CODES[np.frombuffer(text.encode("latin-1"), np.uint8)].reshape(len(reads), width)
+
+
+def sample_reads(path: Path | str, *, n: int, window: int, seed: int) -> ReadSample:
+    """Draw `n` of the first `window` records of a FASTQ, plain or gzip; all of them where there are fewer.
+
+    Raises `UserMistake` for what is no FASTQ, for a cut gzip stream and for a file without reads.
+    """
+    import dnaio
+
+    path = existing(path, "FASTQ")
+    try:
+        with dnaio.open(path, fileformat="fastq") as records:
+            seen = [(record.name, record.sequence) for record in islice(records, window)]
+    except (dnaio.FileFormatError, EOFError, OSError, zlib.error, UnicodeDecodeError) as error:
+        raise UserMistake(f"{path} is not a sound FASTQ ({error}); fetch it again or give another file.") from None
+    if not seen:
+        raise UserMistake(f"{path} has no reads; look for another copy of the file.")
+    drawn = np.arange(len(seen))
+    if len(seen) > n:
+        drawn = np.sort(np.random.default_rng(seed).choice(len(seen), n, replace=False))
+    names, reads = zip(*(seen[i] for i in drawn), strict=True)
+    digest = blake2b("\n".join(map(spot_of, names)).encode(), digest_size=8).hexdigest()
+    return ReadSample(path, encode(list(reads)), np.array([len(read) for read in reads]), len(seen), digest)
+
+
+def spot_of(name: str) -> str:
+    """A record's name without comment and without the number of the read."""
+    word = (name.split() or [""])[0]
+    match = _SPOT.fullmatch(word)
+    return (match[1] or match[2]) if match else word
+
+
+def words(codes: np.ndarray, offset: int, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Bases `offset` to `offset + length` (at most 32) of each read as numbers in base 4, and which have them all.
+
+    Returns uint64 (n,) and bool (n,); the number of a read that ends earlier, or has an N there, means nothing.
+    """
+    block = codes[:, offset : offset + length]
+    if block.shape[1] < length:
+        return np.zeros(len(codes), np.uint64), np.zeros(len(codes), bool)
+    values = np.zeros(len(codes), np.uint64)
+    for column in block.T:
+        values = values << np.uint64(2) | (column & 3)
+    return values, (block != NO_BASE).all(axis=1)
+
+
+def reverse_complement(values: np.ndarray, length: int) -> np.ndarray:
+    """Words of `words` read from the other strand."""
+    turned = np.zeros_like(values)
+    for j in range(length):
+        turned = turned << np.uint64(2) | (np.uint64(3) - (values >> np.uint64(2 * j) & np.uint64(3)))
+    return turned

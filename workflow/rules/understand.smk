@@ -1,0 +1,120 @@
+"""What a sample's reads are, before anything expensive: a sample whose reads contradict the tables is set aside here.
+
+OUTPUTS:
+    results/index/kmers/{reference}.npz
+    results/understood/{sample}/{chemistry.json, qc.json, sketch.npy}
+    results/understood/duplicates.json
+
+The tables stay the truth: nothing found here changes a command, it only lets a sample pass or not. Duplicates are
+told in the report and in the status of the samples; they hold nobody up, since that would have every sample wait for
+the last one's reads.
+"""
+
+
+rule index_kmers:
+    """Words of a reference's exons, by which reads tell strand and species."""
+    input:
+        fasta="results/reference/{reference}/genome.fa",
+        gtf="results/reference/{reference}/genes.gtf",
+    output:
+        "results/index/kmers/{reference}.npz",
+    log:
+        "logs/index_kmers/{reference}.log",
+    conda:
+        "../../envs/velocorpus.yaml"
+    resources:
+        mem_mb=lambda wildcards, input, attempt: (1000 + 3 * input.size_mb) * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        organism=organism_of,
+    shell:
+        "velocorpus kmers --fasta {input.fasta:q} --gtf {input.gtf:q} --name {wildcards.reference:q} "
+        "--organism {params.organism:q} --out {output:q} 2> {log:q}"
+
+
+rule check_chemistry:
+    """Chemistry, roles of the files and species, told by the reads and held against the tables."""
+    input:
+        reads=lanes,
+        references=trial_references,
+        whitelist=own_whitelist,
+    output:
+        "results/understood/{sample}/chemistry.json",
+    log:
+        "logs/check_chemistry/{sample}.log",
+    retries: RETRIES
+    conda:
+        "../../envs/velocorpus.yaml"
+    resources:
+        attempt=attempt_of,
+        mem_mb=lambda wildcards, attempt: 2500 * attempt,
+        runtime=lambda wildcards, attempt: 20 * attempt,
+    params:
+        chemistry=lambda wildcards: TABLES.samples[wildcards.sample].chemistry,
+        organism=lambda wildcards: TABLES.samples[wildcards.sample].organism,
+        options=chemistry_options,
+        min_mapped=CONFIG.reads_qc.min_mapped,
+    shell:
+        step_of_sample(
+            "chemistry",
+            "velocorpus chemistry {input.reads:q} --expect {params.chemistry:q} "
+            "--expect-organism {params.organism:q} {params.options:q} --min-mapped {params.min_mapped} "
+            "--json {output:q}",
+        )
+
+
+rule check_reads:
+    """Valid barcodes, tracts of T, and a sketch of the sample's molecules."""
+    input:
+        reads=lanes,
+        whitelist=own_whitelist,
+    output:
+        qc="results/understood/{sample}/qc.json",
+        sketch="results/understood/{sample}/sketch.npy",
+    log:
+        "logs/check_reads/{sample}.log",
+    benchmark:
+        "results/benchmarks/check_reads/{sample}.tsv"
+    retries: RETRIES
+    conda:
+        "../../envs/velocorpus.yaml"
+    resources:
+        attempt=attempt_of,
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        chemistry=lambda wildcards: TABLES.samples[wildcards.sample].chemistry,
+        whitelist=lambda wildcards, input: repeated(
+            "--whitelist", [input.whitelist] if input.whitelist else []
+        ),
+        limits=[
+            *repeated("--min-valid-barcodes", [CONFIG.reads_qc.min_valid_barcodes]),
+            *repeated("--max-poly-t", [CONFIG.reads_qc.max_poly_t]),
+            *repeated("--sketch-reads", [CONFIG.reads_qc.sketch_reads]),
+        ],
+    shell:
+        step_of_sample(
+            "reads",
+            "velocorpus reads-qc {input.reads:q} --chemistry {params.chemistry:q} {params.whitelist:q} "
+            "{params.limits:q} --out {output.qc:q} --sketch {output.sketch:q}",
+        )
+
+
+rule find_duplicates:
+    """Samples that share their molecules with an earlier one: a library deposited or sequenced twice."""
+    input:
+        sketches_in_order,
+    output:
+        "results/understood/duplicates.json",
+    log:
+        "logs/find_duplicates/all.log",
+    conda:
+        "../../envs/velocorpus.yaml"
+    resources:
+        mem_mb=lambda wildcards, input, attempt: (1000 + 20 * input.size_mb) * attempt,
+        runtime=30,
+    params:
+        sketches=sketches_named,
+        max_shared=CONFIG.reads_qc.max_shared,
+    shell:
+        "velocorpus reads-duplicates {params.sketches:q} --max-shared {params.max_shared} --out {output:q} 2> {log:q}"

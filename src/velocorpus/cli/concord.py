@@ -17,20 +17,41 @@ def concord(
     counts: Annotated[list[str], typer.Option(help="NAME=counts.h5ad; repeatable.")],
     truth: Annotated[Path | None, typer.Option(help="Simulated truth; without it, pairs are compared.")] = None,
     genes: Annotated[Path | None, typer.Option(help="Gene table; its `difficulty` breaks the errors down.")] = None,
+    gtf: Annotated[Path | None, typer.Option(help="Annotation: the reasons why genes differ are told from it.")] = None,
+    fasta: Annotated[
+        Path | None, typer.Option(help="Genome of that annotation: tells genes that share sequence.")
+    ] = None,
+    reasons: Annotated[Path | None, typer.Option(help="Table to write: how much each reason explains, JSON.")] = None,
+    differing: Annotated[Path | None, typer.Option(help="Table to write: the genes that differ most, JSON.")] = None,
+    top: Annotated[int, typer.Option(min=1, help="How many of them, of each pair.")] = 20,
     figure: Annotated[Path | None, typer.Option(help="A PNG to draw: gene totals against the truth.")] = None,
 ) -> None:
-    """Compare counts of one sample with each other or with the truth."""
-    from velocorpus.counting.concord import concord as compare
+    """Compare counts of one sample with each other or with the truth, and say why they differ."""
+    from velocorpus.counting.concord import TRUTH, Compared, agreement
+    from velocorpus.counting.concord_genes import differing_genes, draw
+    from velocorpus.reference.gene_traits import gene_traits
+    from velocorpus.reference.genome import read_genome
+    from velocorpus.reference.gtf import read_gtf
 
+    if gtf is None and (fasta or reasons or differing):
+        raise UserMistake("--reasons, --differing and --fasta need the annotation: give --gtf.")
     named: dict[str, Path] = {}
     for item in counts:
         name, equals, path = item.partition("=")
-        if not (name and equals and path) or name in named or name == "truth":
-            raise UserMistake(f"--counts {item}: give NAME=counts.h5ad, each name once (and not `truth`).")
+        if not (name and equals and path) or name in named or name == TRUTH:
+            raise UserMistake(f"--counts {item}: give NAME=counts.h5ad, each name once (and not `{TRUTH}`).")
         named[name] = Path(path)
-    table = compare(named, truth=truth, genes=genes, figure=figure)
-    table.write(out)
-    _say(table.to_text())
+    compared = Compared.read(named, truth)
+    tables = [agreement(compared, genes)]
+    traits = None if gtf is None else gene_traits(read_gtf(gtf), read_genome(fasta) if fasta else None)
+    if traits is not None:
+        tables += differing_genes(compared, traits, top=top)
+    for table, file in zip(tables, (out, reasons, differing), strict=False):
+        _say(table.to_text() + "\n")
+        if file is not None:
+            table.write(file)
+    if figure is not None:
+        draw(compared, figure, traits)
 
 
 def _say(line: str) -> None:

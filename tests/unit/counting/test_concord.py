@@ -2,9 +2,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from velocorpus.counting.concord import concord
+from velocorpus.counting.concord import Compared, agreement
+from velocorpus.counting.concord_genes import differing_genes, draw
 from velocorpus.counting.counts_file import write_counts
 from velocorpus.errors import UserMistake
+from velocorpus.reference.gene_traits import ANTISENSE, ISOFORMS, OVERLAP
 
 GENES = [f"ENSG{i:011d}" for i in range(6)]
 TRUE = {
@@ -27,6 +29,10 @@ def write(tmp_path):
         return path
 
     return run
+
+
+def concord(counts, *, truth=None, genes=None):
+    return agreement(Compared.read(counts, truth), genes)
 
 
 def row(table, layer="spliced", genes="all"):
@@ -102,7 +108,56 @@ def test_one_file_alone_is_refused(write):
         concord({"a": write("a")})
 
 
-def test_figure_is_drawn_and_the_same_twice(write, tmp_path):
+def test_unspliced_fraction_is_the_layers_share(write):
+    more = dict(TRUE, unspliced=TRUE["unspliced"] * 2)
+    found = row(concord({"a": write("a", more)}, truth=write("truth")), "unspliced")
+    total = {layer: matrix.sum() for layer, matrix in TRUE.items()}
+    assert found["true_share"] == pytest.approx(total["unspliced"] / sum(total.values()))
+    assert found["share"] == pytest.approx(2 * total["unspliced"] / (sum(total.values()) + total["unspliced"]))
+
+
+TRAITS = {GENES[0]: (OVERLAP,), GENES[1]: (OVERLAP, ISOFORMS), GENES[2]: (), GENES[3]: (ANTISENSE,), GENES[4]: ()}
+
+
+def differing(write, lost, **options):
+    """Both tables as dictionaries, where `lost` maps genes to the spliced molecules that every cell has too many."""
+    spliced = TRUE["spliced"] + np.array([lost.get(g, 0) for g in range(6)])
+    compared = Compared.read({"a": write("a", dict(TRUE, spliced=spliced))}, write("truth"))
+    return [
+        [dict(zip(table.columns, r, strict=True)) for r in table.rows]
+        for table in differing_genes(compared, TRAITS, **options)
+    ]
+
+
+def test_genes_that_differ_most_come_first_with_their_reasons(write):
+    _, genes = differing(write, {1: 2, 3: 5, 2: 1})
+    assert [(g["gene_id"], g["difference"], g["reasons"]) for g in genes] == [
+        (GENES[3], 20, ANTISENSE), (GENES[1], 8, f"{OVERLAP}, {ISOFORMS}"), (GENES[2], 4, "none of these"),
+    ]  # fmt: skip
+    mature = int((TRUE["spliced"] + TRUE["ambiguous"])[:, 3].sum())
+    assert (genes[0]["mature"], genes[0]["true_mature"]) == (mature + 20, mature)
+    assert len(differing(write, {1: 2, 3: 5, 2: 1}, top=2)[1]) == 2
+
+
+def test_reasons_share_what_differs(write):
+    reasons, _ = differing(write, {0: 1, 1: 2, 5: 1})
+    share = {r["reason"]: r["of difference"] for r in reasons}
+    assert share == {
+        OVERLAP: pytest.approx(12 / 16), ISOFORMS: pytest.approx(8 / 16), ANTISENSE: 0, "none of these": 0,
+        "not in the annotation": pytest.approx(4 / 16),
+    }  # fmt: skip
+    of_molecules = {r["reason"]: r["of molecules"] for r in reasons}
+    true = sum(TRUE.values()).sum(axis=0)
+    assert of_molecules[ANTISENSE] == pytest.approx(true[3] / true.sum())
+
+
+def test_ambiguous_molecules_counted_as_spliced_are_no_difference_of_a_gene(write):
+    kb = {"spliced": TRUE["spliced"] + TRUE["ambiguous"], "unspliced": TRUE["unspliced"]}
+    assert not differing_genes(Compared.read({"kb": write("kb", kb)}, write("truth")), TRAITS)[1].rows
+
+
+@pytest.mark.parametrize("traits", [None, TRAITS])
+def test_figure_is_drawn_and_the_same_twice(write, tmp_path, traits):
     for name in ("one.png", "two.png"):
-        concord({"a": write("a")}, truth=write("truth"), figure=tmp_path / name)
+        draw(Compared.read({"a": write("a")}, write("truth")), tmp_path / name, traits)
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()

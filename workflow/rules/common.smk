@@ -104,7 +104,7 @@ RECOUNTS = {
 COMPARED = [
     name
     for name, sample in TABLES.samples.items()
-    if sample.in_corpus and (RECOUNTS[name] or (sample.truth and sample.reference))
+    if sample.in_corpus and not sample.skip and (RECOUNTS[name] or (sample.truth and sample.reference))
 ]
 
 
@@ -149,6 +149,7 @@ def cell_types_of_study(wildcards):
 def evaluation_tables():
     """The tables of the report, in the order in which they are shown."""
     return [
+        "results/evaluate/status.json",
         *(f"results/evaluate/counts/{sample}.json" for sample in COMPARED),
         "results/evaluate/corpus.json",
         *(["results/evaluate/expression.json"] if JUDGED_STUDIES else []),

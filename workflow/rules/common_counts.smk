@@ -3,6 +3,26 @@
 from velocorpus.reads.chemistries import chemistry_of
 from velocorpus.tables import REMOTE
 
+# A step of a sample is tried so often. Snakemake counts the tries where it was started; within a cluster's job
+# another try would have no more memory than the one before.
+TRIES = 3
+RETRIES = TRIES - 1 if workflow.is_main_process else 0
+
+
+def attempt_of(wildcards, attempt):
+    return attempt
+
+
+def step_of_sample(stage, command, scratch=""):
+    """`command` such that its failure sets the sample aside (docs/workflow.md); its words go into the rule's log.
+
+    The rule has `retries: RETRIES` and the resource `attempt=attempt_of`. `scratch` is a folder of the step's own.
+    """
+    return (
+        f"velocorpus attempt {stage} {{input:q}} :: {{output:q}} --sample {{wildcards.sample:q}} --log {{log:q}} "
+        f"--number {{resources.attempt}} --of {TRIES} {f'--scratch {scratch}' if scratch else ''} <<'END'\n{command}\nEND"
+    )
+
 
 def unit_of(wildcards):
     return next(unit for unit in TABLES.units[wildcards.sample] if unit.unit == wildcards.unit)
@@ -149,9 +169,17 @@ ALIGNED = ("starsolo", "cellranger", "bam")
 
 
 def samples_by(*quantifiers):
-    """Pattern of the samples that these quantifiers make."""
-    found = [name for name, sample in TABLES.samples.items() if sample.quantifier in quantifiers]
+    """Pattern of the samples that these quantifiers make and that are not to be skipped."""
+    found = [
+        name
+        for name, sample in TABLES.samples.items()
+        if sample.quantifier in quantifiers and not sample.skip
+    ]
     return "|".join(map(re.escape, found)) or "(?!)"
+
+
+def samples_skipped():
+    return "|".join(re.escape(name) for name, sample in TABLES.samples.items() if sample.skip) or "(?!)"
 
 
 def aligned_as(name):

@@ -3,9 +3,11 @@
 OUTPUTS:
     results/counts/{sample}/outcome.json    always
     results/counts/{sample}/counts.h5ad     beside it when the outcome is ok
+    results/status.tsv                      one row a sample: stage, state, reason, cells, cost
 
-A sample that must be refused ends as an outcome, not as an error: so its group's shard is built from the others. The
-counts file is no declared output, because a refused sample has none; whoever reads it finds it by the outcome.
+A sample that is set aside, at whichever step, ends as an outcome, not as an error: so its group's shard is built from
+the others. The counts file is no declared output, because such a sample has none; whoever reads it finds it by the
+outcome.
 """
 
 
@@ -17,9 +19,11 @@ rule list_cells:
         "results/cells/{sample}.tsv",
     log:
         "logs/list_cells/{sample}.log",
+    retries: RETRIES
     conda:
         "../../envs/velocorpus.yaml"
     resources:
+        attempt=attempt_of,
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
@@ -27,7 +31,7 @@ rule list_cells:
             "--min-umis", [CONFIG.quantify.bam_min_umis] if CONFIG.quantify.bam_min_umis else []
         ),
     shell:
-        "velocorpus cells --bam {input.bam:q} {params.min_umis:q} --out {output:q} 2> {log:q}"
+        step_of_sample("cells", "velocorpus cells --bam {input.bam:q} {params.min_umis:q} --out {output:q}")
 
 
 rule count_reads:
@@ -44,10 +48,12 @@ rule count_reads:
         "results/benchmarks/count_reads/{sample}.tsv"
     wildcard_constraints:
         sample=samples_by(*ALIGNED),
+    retries: RETRIES
     conda:
         "../../envs/velocorpus.yaml"
     threads: 4
     resources:
+        attempt=attempt_of,
         mem_mb=lambda wildcards, input, attempt: (4000 + 0.3 * input.size_mb) * attempt,
         runtime=lambda wildcards, attempt: 240 * attempt,
     params:
@@ -55,10 +61,12 @@ rule count_reads:
         reference=lambda wildcards: TABLES.samples[wildcards.sample].reference,
         chemistry=lambda wildcards: TABLES.samples[wildcards.sample].chemistry,
     shell:
-        "velocorpus count --bam {input.bam:q} --barcodes {input.cells:q} --gtf {input.gtf:q} "
-        "--sample {wildcards.sample:q} --engine {params.engine:q} --reference={params.reference:q} "
-        "--chemistry={params.chemistry:q} --threads {threads} "
-        "--out results/counts/{wildcards.sample:q}/counts.h5ad --outcome {output:q} 2> {log:q}"
+        step_of_sample(
+            "count",
+            "velocorpus count --bam {input.bam:q} --barcodes {input.cells:q} --gtf {input.gtf:q} "
+            "--sample {wildcards.sample:q} --engine {params.engine:q} --reference={params.reference:q} "
+            "--chemistry={params.chemistry:q} --threads {threads} --out results/counts/{wildcards.sample:q}/counts.h5ad",
+        )
 
 
 rule import_counts:
@@ -75,14 +83,59 @@ rule import_counts:
         "results/benchmarks/import_counts/{sample}.tsv"
     wildcard_constraints:
         sample=samples_by("kb", "import"),
+    retries: RETRIES
     conda:
         "../../envs/velocorpus.yaml"
     resources:
+        attempt=attempt_of,
         mem_mb=lambda wildcards, input, attempt: (3000 + 8 * input.size_mb) * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         path=import_path,
         options=import_options,
     shell:
-        "velocorpus import {params.path:q} --sample {wildcards.sample:q} {params.options:q} "
-        "--out results/counts/{wildcards.sample:q}/counts.h5ad --outcome {output:q} 2> {log:q}"
+        step_of_sample(
+            "import",
+            "velocorpus import {params.path:q} --sample {wildcards.sample:q} {params.options:q} "
+            "--out results/counts/{wildcards.sample:q}/counts.h5ad",
+        )
+
+
+rule skip_sample:
+    """A sample that its row sets aside: nothing of it is fetched."""
+    output:
+        "results/counts/{sample}/outcome.json",
+    log:
+        "logs/skip_sample/{sample}.log",
+    wildcard_constraints:
+        sample=samples_skipped(),
+    conda:
+        "../../envs/velocorpus.yaml"
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        because=lambda wildcards: TABLES.samples[wildcards.sample].skip,
+    shell:
+        "velocorpus attempt skip :: {output:q} --sample {wildcards.sample:q} --skip={params.because:q} 2> {log:q}"
+
+
+rule tell_status:
+    """What became of every sample, for the eye and for the report."""
+    input:
+        outcomes=outcomes_of(TABLES.samples),
+        totals=collect("results/totals/{sample}.feather", sample=TABLES.corpus_samples),
+    output:
+        tsv="results/status.tsv",
+        table="results/evaluate/status.json",
+    log:
+        "logs/tell_status.log",
+    conda:
+        "../../envs/velocorpus.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        samples=SAMPLES_TABLE,
+    shell:
+        "velocorpus status --samples {params.samples:q} --out {output.tsv:q} --table {output.table:q} 2> {log:q}"

@@ -19,9 +19,11 @@ rule fetch_reads:
         "logs/fetch_reads/{sample}/{unit}_R{read}.log",
     wildcard_constraints:
         read="[12]",
+    retries: RETRIES
     conda:
         "../../envs/velocorpus.yaml"
     resources:
+        attempt=attempt_of,
         mem_mb=500,
         runtime=lambda wildcards, attempt: 240 * attempt,
     params:
@@ -30,8 +32,11 @@ rule fetch_reads:
         chemistry=lambda wildcards: TABLES.samples[wildcards.sample].chemistry,
     shell:
         # Read 1 and read 2 that are swapped are refused here, not hours later in a sample without cells.
-        "velocorpus fetch {params.source:q} --out {output:q} --md5={params.md5:q} "
-        "--chemistry {params.chemistry:q} --read {wildcards.read} 2> {log:q}"
+        step_of_sample(
+            "fetch",
+            "velocorpus fetch {params.source:q} --out {output:q} --md5={params.md5:q} "
+            "--chemistry {params.chemistry:q} --read {wildcards.read}",
+        )
 
 
 rule fetch_file:
@@ -44,16 +49,18 @@ rule fetch_file:
         "logs/fetch_file/{sample}/{unit}.{kind}.log",
     wildcard_constraints:
         kind="bam|loom|h5ad",
+    retries: RETRIES
     conda:
         "../../envs/velocorpus.yaml"
     resources:
+        attempt=attempt_of,
         mem_mb=500,
         runtime=lambda wildcards, attempt: 240 * attempt,
     params:
         source=source_of_file,
         md5=md5_of_file,
     shell:
-        "velocorpus fetch {params.source:q} --out {output:q} --md5={params.md5:q} 2> {log:q}"
+        step_of_sample("fetch", "velocorpus fetch {params.source:q} --out {output:q} --md5={params.md5:q}")
 
 
 rule fetch_reference:

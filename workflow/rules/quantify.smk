@@ -34,15 +34,19 @@ rule copy_whitelist:
         temp("results/whitelists/samples/{sample}.txt"),
     log:
         "logs/copy_whitelist/{sample}.log",
+    retries: RETRIES
     conda:
         "../../envs/velocorpus.yaml"
     resources:
+        attempt=attempt_of,
         mem_mb=500,
         runtime=10,
     params:
         chemistry=lambda wildcards: TABLES.samples[wildcards.sample].chemistry,
     shell:
-        "velocorpus whitelist {params.chemistry:q} --given {input:q} --out {output:q} 2> {log:q}"
+        step_of_sample(
+            "whitelist", "velocorpus whitelist {params.chemistry:q} --given {input:q} --out {output:q}"
+        )
 
 
 rule quantify_kb:
@@ -50,6 +54,7 @@ rule quantify_kb:
     input:
         index=kb_index,
         reads=lanes,
+        understood=understood,
         whitelist=own_whitelist,
     output:
         matrices=collect(
@@ -64,26 +69,29 @@ rule quantify_kb:
         "logs/quantify_kb/{sample}.log",
     benchmark:
         "results/benchmarks/quantify_kb/{sample}.tsv"
+    retries: RETRIES
     conda:
         "../../envs/kb.yaml"
     threads: 8
     resources:
+        attempt=attempt_of,
         mem_mb=lambda wildcards, input, attempt: (6000 + 2 * input.size_mb) * attempt,
         runtime=lambda wildcards, attempt: 240 * attempt,
     params:
         index=kb_folder,
         chemistry=chemistry_of_sample,
         folder="results/kb/{sample}",
-        # kb refuses a temporary folder that exists, which a killed run leaves behind.
-        tmp="results/kb/{sample}/tmp",
         whitelist=kb_whitelist,
     shell:
-        "rm -rf {params.tmp:q} && "
-        "kb count --workflow nac --overwrite --delete-bus -t {threads} -m 2G --tmp {params.tmp:q} "
-        "-i {params.index:q}/index.idx -g {params.index:q}/t2g.txt "
-        "-c1 {params.index:q}/mature.txt -c2 {params.index:q}/nascent.txt "
-        "-x {params.chemistry.technology} --strand {params.chemistry.strand} {params.whitelist:q} "
-        "-o {params.folder:q} {input.reads:q} 2> {log:q}"
+        step_of_sample(
+            "align",
+            "kb count --workflow nac --overwrite --delete-bus -t {threads} -m 2G --tmp {params.folder:q}/tmp "
+            "-i {params.index:q}/index.idx -g {params.index:q}/t2g.txt "
+            "-c1 {params.index:q}/mature.txt -c2 {params.index:q}/nascent.txt "
+            "-x {params.chemistry.technology} --strand {params.chemistry.strand} {params.whitelist:q} "
+            "-o {params.folder:q} {input.reads:q}",
+            scratch="{params.folder:q}",
+        )
 
 
 rule align_starsolo:
@@ -94,6 +102,7 @@ rule align_starsolo:
         whitelist=star_whitelist,
         cdna=cdna_reads,
         barcodes=barcode_reads,
+        understood=understood,
     output:
         bam=temp("results/align/{sample}/aligned.bam"),
         cells="results/align/{sample}/cells.tsv",
@@ -104,10 +113,12 @@ rule align_starsolo:
         "logs/align_starsolo/{sample}.log",
     benchmark:
         "results/benchmarks/align_starsolo/{sample}.tsv"
+    retries: RETRIES
     conda:
         "../../envs/star.yaml"
     threads: 8
     resources:
+        attempt=attempt_of,
         mem_mb=lambda wildcards, input, attempt: (4000 + 1.5 * input.size_mb) * attempt,
         runtime=lambda wildcards, attempt: 480 * attempt,
     params:
@@ -119,20 +130,23 @@ rule align_starsolo:
     shell:
         # GeneFull comes first because UB is corrected against the first feature only; without Gene the Velocyto
         # matrices can be empty. The barcode read may be longer than barcode and UMI (soloBarcodeReadLength 0).
-        "STAR --runThreadN {threads} --genomeDir {params.index:q} --parametersFiles {input.parameters:q} "
-        "--readFilesIn {params.cdna:q} {params.barcodes:q} --readFilesCommand gzip -cdf "
-        "--soloType CB_UMI_Simple --soloFeatures GeneFull Gene Velocyto "
-        "--soloStrand {params.chemistry.star_strand} --soloCBwhitelist {input.whitelist:q} "
-        "--soloCBlen {params.chemistry.barcode_len} --soloUMIstart $(( {params.chemistry.barcode_len} + 1 )) "
-        "--soloUMIlen {params.chemistry.umi_len} --soloBarcodeReadLength 0 "
-        "--soloUMIdedup 1MM_CR --soloUMIfiltering MultiGeneUMI_CR --soloCBmatchWLtype 1MM_multi_Nbase_pseudocounts "
-        "--soloCellFilter EmptyDrops_CR --clipAdapterType CellRanger4 --outFilterScoreMin 30 "
-        "--outSAMtype BAM SortedByCoordinate --limitBAMsortRAM $(( {resources.mem_mb} * 500000 )) "
-        "--outSAMattributes NH HI CR CB UR UB GX GN sS sQ sM --outFileNamePrefix {params.folder:q}/ "
-        "> {log:q} 2>&1 && "
-        "cd {params.folder:q} && cp Solo.out/GeneFull/filtered/barcodes.tsv cells.tsv && "
-        "cp Solo.out/Gene/Summary.csv gene_summary.csv && cp Solo.out/GeneFull/Summary.csv genefull_summary.csv && "
-        "mv Aligned.sortedByCoord.out.bam aligned.bam && rm -rf Solo.out"
+        step_of_sample(
+            "align",
+            "STAR --runThreadN {threads} --genomeDir {params.index:q} --parametersFiles {input.parameters:q} "
+            "--readFilesIn {params.cdna:q} {params.barcodes:q} --readFilesCommand gzip -cdf "
+            "--soloType CB_UMI_Simple --soloFeatures GeneFull Gene Velocyto "
+            "--soloStrand {params.chemistry.star_strand} --soloCBwhitelist {input.whitelist:q} "
+            "--soloCBlen {params.chemistry.barcode_len} --soloUMIstart $(( {params.chemistry.barcode_len} + 1 )) "
+            "--soloUMIlen {params.chemistry.umi_len} --soloBarcodeReadLength 0 "
+            "--soloUMIdedup 1MM_CR --soloUMIfiltering MultiGeneUMI_CR --soloCBmatchWLtype 1MM_multi_Nbase_pseudocounts "
+            "--soloCellFilter EmptyDrops_CR --clipAdapterType CellRanger4 --outFilterScoreMin 30 "
+            "--outSAMtype BAM SortedByCoordinate --limitBAMsortRAM $(( {resources.mem_mb} * 500000 )) "
+            "--outSAMattributes NH HI CR CB UR UB GX GN sS sQ sM --outFileNamePrefix {params.folder:q}/ && "
+            "cd {params.folder:q} && cp Solo.out/GeneFull/filtered/barcodes.tsv cells.tsv && "
+            "cp Solo.out/Gene/Summary.csv gene_summary.csv && cp Solo.out/GeneFull/Summary.csv genefull_summary.csv && "
+            "mv Aligned.sortedByCoord.out.bam aligned.bam && rm -rf Solo.out",
+            scratch="{params.folder:q}",
+        )
 
 
 rule count_cellranger:
@@ -140,6 +154,7 @@ rule count_cellranger:
     input:
         index=cellranger_index,
         reads=lanes,
+        understood=understood,
     output:
         bam=temp("results/cellranger/{sample}/run/outs/possorted_genome_bam.bam"),
         cells="results/cellranger/{sample}/run/outs/filtered_feature_bc_matrix/barcodes.tsv.gz",
@@ -149,10 +164,12 @@ rule count_cellranger:
         "logs/count_cellranger/{sample}.log",
     benchmark:
         "results/benchmarks/count_cellranger/{sample}.tsv"
+    retries: RETRIES
     conda:
         "../../envs/velocorpus.yaml"
     threads: 16
     resources:
+        attempt=attempt_of,
         mem_mb=lambda wildcards, attempt: 64000 * attempt,
         runtime=lambda wildcards, attempt: 1440 * attempt,
     params:
@@ -160,13 +177,16 @@ rule count_cellranger:
         chemistry=chemistry_of_sample,
         folder="results/cellranger/{sample}",
         index=lambda wildcards, input: os.path.dirname(os.path.abspath(input.index)),
-        log=lambda wildcards: os.path.abspath(f"logs/count_cellranger/{wildcards.sample}.log"),
     shell:
         # Cell Ranger tells lanes and reads by file names, and wants to make its folder itself.
-        "rm -rf {params.folder:q}/run {params.folder:q}/fastq && mkdir -p {params.folder:q}/fastq && lane=0 && "
-        "set -- {input.reads:q} && while [ $# -gt 0 ]; do lane=$(( lane + 1 )); for read in 1 2; do "
-        'ln -s "$(realpath "$1")" "$(printf "%s/fastq/reads_S1_L%03d_R%d_001.fastq.gz" {params.folder:q} $lane $read)"; '
-        "shift; done; done && cd {params.folder:q} && "
-        "{params.cellranger:q} count --id=run --transcriptome={params.index:q} --fastqs=fastq --sample=reads "
-        "--create-bam=true --chemistry={params.chemistry.cellranger} --nosecondary --disable-ui "
-        "--localcores={threads} --localmem=$(( {resources.mem_mb} / 1024 )) > {params.log:q} 2>&1"
+        step_of_sample(
+            "align",
+            "mkdir {params.folder:q}/fastq && lane=0 && "
+            "set -- {input.reads:q} && while [ $# -gt 0 ]; do lane=$(( lane + 1 )); for read in 1 2; do "
+            'ln -s "$(realpath "$1")" "$(printf "%s/fastq/reads_S1_L%03d_R%d_001.fastq.gz" {params.folder:q} $lane $read)"; '
+            "shift; done; done && cd {params.folder:q} && "
+            "{params.cellranger:q} count --id=run --transcriptome={params.index:q} --fastqs=fastq --sample=reads "
+            "--create-bam=true --chemistry={params.chemistry.cellranger} --nosecondary --disable-ui "
+            "--localcores={threads} --localmem=$(( {resources.mem_mb} / 1024 ))",
+            scratch="{params.folder:q}",
+        )

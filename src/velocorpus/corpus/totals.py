@@ -72,8 +72,8 @@ def read_sample(path: Path | str) -> tuple[str, Any, str]:
         adata = read_counts(path)
         return str(adata.uns[names.UNS]["sample"]), adata, ""
     outcome = read_outcome(path)
-    if outcome.state == "refused":
-        return outcome.sample, None, outcome.reason or "refused without a reason"
+    if outcome.state != "ok":
+        return outcome.sample, None, outcome.reason or f"{outcome.state} without a reason"
     adata = read_counts(counts_of(path))
     found = (str(adata.uns[names.UNS]["sample"]), str(adata.uns[names.UNS]["content_digest"]))
     if found != (outcome.sample, outcome.counts_digest):

@@ -23,7 +23,7 @@ N_NAMED = 5  # names that a note or a refusal lists
 
 @dataclass(frozen=True, eq=False)
 class Placed:
-    """Per reference of a BAM its chromosome c in the GTF, or -1; a read's group is 2c, or 2c + 1 on the minus strand."""
+    """Per reference of a BAM its chromosome c in the GTF, or -1; a read's group is 2c, on the minus strand 2c + 1."""
 
     chromosome: np.ndarray  # int32, one a reference
     notes: tuple[str, ...]
@@ -54,6 +54,20 @@ def number_chromosomes(names: Sequence[str], *, exact_names: bool = False) -> di
     return numbered
 
 
+def match_names(names: Sequence[str], gtf_chromosomes: Mapping[str, int]) -> list[int]:
+    """The chromosome c of each name, or -1: equal names meet, then those left, if no other folds to the same."""
+    gtf_left: dict[str, list[int]] = {}
+    for name, c in gtf_chromosomes.items():
+        if name not in names:
+            gtf_left.setdefault(_plain(name), []).append(c)
+    bam_left = Counter(_plain(name) for name in names if name not in gtf_chromosomes)
+    places = []
+    for name in names:
+        candidates = gtf_left.get(_plain(name), ()) if bam_left[_plain(name)] == 1 else ()
+        places.append(gtf_chromosomes.get(name, candidates[0] if len(candidates) == 1 else -1))
+    return places
+
+
 def place_references(
     bam: Path | str,
     references: Sequence[str],
@@ -68,7 +82,7 @@ def place_references(
     of a genome that the GTF lacks. Refused: a BAM that has none of the GTF's chromosomes.
     """
     if exact_names:
-        places = _exactly_first(references, gtf_chromosomes)
+        places = match_names(references, gtf_chromosomes)
     else:
         places = [gtf_chromosomes.get(fold_bam_name(name), -1) for name in references]
     if references and max(places) < 0:
@@ -82,20 +96,6 @@ def place_references(
             )
         )
     return Placed(np.array(places, dtype=np.int32), tuple(_notes(references, places, gtf_chromosomes, models)))
-
-
-def _exactly_first(references: Sequence[str], gtf_chromosomes: Mapping[str, int]) -> list[int]:
-    """Names that are equal, then those that alone on both sides are left for a folded name."""
-    gtf_left: dict[str, list[int]] = {}
-    for name, c in gtf_chromosomes.items():
-        if name not in references:
-            gtf_left.setdefault(_plain(name), []).append(c)
-    bam_left = Counter(_plain(name) for name in references if name not in gtf_chromosomes)
-    places = []
-    for name in references:
-        candidates = gtf_left.get(_plain(name), ()) if bam_left[_plain(name)] == 1 else ()
-        places.append(gtf_chromosomes.get(name, candidates[0] if len(candidates) == 1 else -1))
-    return places
 
 
 def _plain(name: str) -> str:

@@ -1,6 +1,6 @@
 """Transcript models as the features that reads are held against: exons and the introns between them.
 
-velocyto's conventions, kept because counts must equal its own: chromosome names are folded (see `fold_gtf_name`),
+velocyto's conventions, kept because counts must equal its own: chromosome names are folded (see `chromosomes`),
 transcripts with an intron over 1 Mb lose everything upstream of the last such intron, and the neighbours of an intron
 are found through the GTF's exon numbers.
 """
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
+from velocorpus.counting.chromosomes import fold_gtf_name
 from velocorpus.reference.gtf import MINUS, NO_STRAND, TranscriptModels
 
 LONGEST_INTRON = 1_000_000
@@ -39,23 +40,6 @@ class Features:
     first_bin: np.ndarray  # int64, groups + 1
     bin_offset: np.ndarray  # int64, bins + 1
     in_bin: np.ndarray  # int32
-
-
-def fold_gtf_name(name: str) -> str:
-    """A GTF's chromosome as velocyto calls it: `chr1` → `1`, `chrM` → `M`."""
-    return name[3:] if "chr" in name[:4] else name
-
-
-def fold_bam_name(name: str) -> str:
-    """A BAM's chromosome as velocyto calls it: `chr1` → `1`, `chrM` → `MT`, `chr1_KI270706v1_random` → `KI270706v1`.
-
-    So `chrM` in the BAM never meets `chrM` in the GTF (`M`): velocyto counts no mitochondrial gene of such a pair.
-    """
-    if not name.startswith("chr"):
-        return name
-    if "_" in name:
-        return name.split("_")[1]
-    return "MT" if name == "chrM" else name[3:]
 
 
 def build_features(models: TranscriptModels) -> Features:

@@ -87,7 +87,7 @@ def read_gtf(path: Path | str) -> TranscriptModels:
             attributes = fields[8]
             gene_id = _required("gene_id", attributes, path, number)
             transcript_id = _required("transcript_id", attributes, path, number)
-            start, end = _interval(fields[3], fields[4], path, number)
+            start, end = interval(fields[3], fields[4], path, number)
             bare, version = split_version(gene_id)
             if bare not in gene_number:
                 gene_number[bare] = len(gene_number)
@@ -190,9 +190,10 @@ def _optional(key: str, attributes: str) -> str | None:
     return match[1] if match else None
 
 
-def _interval(start: str, end: str, path: Path | str, number: int) -> tuple[int, int]:
+def interval(start: str, end: str, path: Path | str, number: int, what: str = "an exon") -> tuple[int, int]:
+    """Start and end of a GTF line; refused unless 1 ≤ start ≤ end."""
     if start.isdigit() and end.isdigit() and 1 <= int(start) <= int(end) < 2**31:
         return int(start), int(end)
     raise UserMistake(
-        f"{path}, line {number}: an exon from {start} to {end}; allowed is 1 ≤ start ≤ end, whole numbers."
+        f"{path}, line {number}: {what} from {start} to {end}; allowed is 1 ≤ start ≤ end, whole numbers."
     )

@@ -1,8 +1,11 @@
 """What can become of a read and of a molecule: every one has exactly one outcome, and the sums are checked."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from velocorpus.files import write_text
 
 # Why a read cannot count, in the order of asking; the last is what every other read ends as.
 (
@@ -76,3 +79,22 @@ def account(
         "n_molecules": int(molecules.sum()),
         "molecules": {name: int(n) for name, n in zip(MOLECULE_NAMES, molecules, strict=True)},
     }
+
+
+def quantiles(values: np.ndarray) -> dict[str, float]:
+    """Five quantiles of the values that are not NaN, rounded to what can be read; none of nothing."""
+    known = values[~np.isnan(values)]
+    points = (0.05, 0.25, 0.5, 0.75, 0.95) if known.size else ()
+    return {f"q{round(100 * q):02d}": round(float(np.quantile(known, q)), 4) for q in points}
+
+
+def write_qc(path: Path | str, qc: dict[str, Any]) -> None:
+    """Write the table of `account` as a TSV of section, row and number; each section of reads or molecules sums up."""
+    lines = [("section", "row", "n")]
+    for section, value in qc.items():
+        lines += (
+            [(section, row, str(n)) for row, n in value.items()]
+            if isinstance(value, dict)
+            else [("total", section, str(value))]
+        )
+    write_text(path, "".join("\t".join(line) + "\n" for line in lines))

@@ -53,7 +53,7 @@ def read_barcodes(path: Path | str) -> tuple[str, ...]:
 
 
 @numba.njit(nogil=True, cache=True)
-def pack_text(text: np.ndarray, first: int, end: int) -> int:
+def pack_text(text, first, end):  # type: ignore[no-untyped-def]
     """The number of the text in bytes first..end (end not included) of `text`, uint8."""
     packed = np.int64(1)
     if end - first <= _LONGEST_PACKED:
@@ -72,7 +72,7 @@ def pack_text(text: np.ndarray, first: int, end: int) -> int:
 
 
 @numba.njit(nogil=True, cache=True)
-def spread(number: int) -> int:
+def spread(number):  # type: ignore[no-untyped-def]
     """A 64-bit mix of a number (the finaliser of MurmurHash3), for hash tables and partitions."""
     x = np.uint64(number)
     x = (x ^ (x >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)

@@ -6,7 +6,7 @@ is wrong is refused with the block's place in the file. Memory: a few chunks a t
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,8 @@ _FITS = -1
 _GZIP_WINDOW = 31  # zlib's spelling of "a gzip member, checked against its own CRC and length"
 _MAGIC = b"\x1f\x8b\x08\x04"
 
-Item, Result = TypeVar("Item"), TypeVar("Result")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class BrokenBam(UserMistake):
@@ -72,7 +73,7 @@ def in_order(pool: Executor, work: Callable[[Item], Result], items: Iterable[Ite
             future.cancel()
 
 
-def read_chunks(path: Path | str, first_record: int, pool: Executor, ahead: int) -> Iterator[Chunk]:
+def read_chunks(path: Path | str, first_record: int, pool: Executor, ahead: int) -> Generator[Chunk]:
     """Chunks of whole records from the virtual offset `first_record` (block << 16 | byte) to the file's end."""
     groups = _grouped(_blocks(path, first_record >> 16))
     carried = np.empty(0, dtype=np.uint8)
@@ -148,11 +149,11 @@ def _inflate(path: Path | str, group: list[tuple[int, bytes]]) -> tuple[np.ndarr
         at = group[int(np.argmax(sizes))][0]
         raise BrokenBam(path, f"byte {at}", "a BGZF block says that it holds more than 65,536 bytes")
     data = np.empty(int(block_start[-1]), dtype=np.uint8)
-    view = memoryview(data)
+    view = data.data
     for (at, block), size, start in zip(group, sizes, block_start.tolist(), strict=False):
         try:
             inflated = isal_zlib.decompress(block, _GZIP_WINDOW, 1 << 16)
-        except (isal_zlib.error, EOFError) as error:
+        except (isal_zlib.IsalError, EOFError) as error:  # type: ignore[misc]
             raise BrokenBam(path, f"byte {at}", f"the BGZF block cannot be inflated ({error})") from None
         if len(inflated) != size:
             raise BrokenBam(path, f"byte {at}", f"the BGZF block holds {len(inflated)} bytes and says {size}")

@@ -3,7 +3,7 @@
 It is what reads SAM and CRAM, and the twin that the tests hold the compiled reader of `reads` against.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,11 +27,11 @@ BATCH_READS = 16_384
 _FIELDS = "required_fields=0x83e"
 
 
-def read_batches(path: Path | str, barcodes: Sequence[str], selection: Selection) -> Iterator[ReadBatch]:
+def read_batches(path: Path | str, barcodes: Sequence[str], selection: Selection) -> Generator[ReadBatch]:
     """The reads that may count, in batches; `selection.keys` is not used. `UserMistake` for a broken file."""
     cell_of = {barcode: i for i, barcode in enumerate(barcodes)}
     try:
-        with pysam.AlignmentFile(str(path), check_sq=False, format_options=[_FIELDS.encode()]) as alignments:
+        with pysam.AlignmentFile(str(path), check_sq=False, format_options=[_FIELDS]) as alignments:
             reads: list[pysam.AlignedSegment] = []
             for read in alignments.fetch(until_eof=True):
                 reads.append(read)

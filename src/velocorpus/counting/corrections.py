@@ -1,13 +1,14 @@
 """Where velocyto can be corrected, one thing at a time; none of it is done unless it is asked for.
 
-`velocorpus count` equals velocyto 0.17.17, oddities included. Each correction here undoes one of them. What each does to
-the counts, and to their distance from the truth, is in docs/counting.md.
+`velocorpus count` equals velocyto 0.17.17, oddities included. Each correction here undoes one of them. What each does
+to the counts, and to their distance from the truth, is in docs/counting.md.
 """
 
 from collections.abc import Iterable
 
 from velocorpus.errors import UserMistake
 
+VELOCYTO, NONE = "velocyto", "none"
 SOFT_CLIP, CHROMOSOME_NAMES, LONG_SPAN, LONG_INTRON = "soft_clip", "chromosome_names", "long_span", "long_intron"
 TOUCHING_EXONS, FLAGS, ODD_UMIS, MASK, SPANNING = "touching_exons", "flags", "odd_umis", "mask", "spanning"
 
@@ -24,9 +25,11 @@ CORRECTIONS = {
 }
 
 
-def check_corrections(names: Iterable[str]) -> frozenset[str]:
-    """The corrections of these names; `UserMistake` for one that does not exist."""
-    wanted = frozenset(names)
+def chosen_corrections(compat: str, names: Iterable[str]) -> frozenset[str]:
+    """The corrections of these names, or all with `compat` none; `UserMistake` for what does not exist."""
+    if compat not in (VELOCYTO, NONE):
+        raise UserMistake(f"--compat {compat} is not a choice; allowed: {VELOCYTO}, {NONE} (all corrections).")
+    wanted = frozenset(CORRECTIONS) if compat == NONE else frozenset(names)
     if unknown := sorted(wanted - set(CORRECTIONS)):
-        raise UserMistake(f"'{unknown[0]}' is not a correction; allowed: {', '.join(CORRECTIONS)}.")
+        raise UserMistake(f"--correct {unknown[0]} is not a correction; allowed: {', '.join(CORRECTIONS)}.")
     return wanted

@@ -42,11 +42,15 @@ _LAYERS = {
 
 @dataclass(frozen=True, eq=False)
 class Counts:
-    """Counts of one sample: cells × genes CSR int32 per layer, genes as a frame indexed by gene id."""
+    """Counts of one sample: cells × genes CSR int32 per layer, genes as a frame indexed by gene id.
+
+    `cells` is one row a barcode: `unspliced_fraction`, float32, the unspliced share of all its molecules (NaN of none).
+    """
 
     layers: Mapping[str, sparse.csr_matrix]
     barcodes: tuple[str, ...]
     genes: pd.DataFrame
+    cells: pd.DataFrame
     qc: dict[str, Any]
     notes: tuple[str, ...]
 
@@ -107,10 +111,13 @@ def count_bam(
         layers, qc = _assemble(decided, scanned.outcomes, (len(barcodes), len(models.gene_ids)))
     qc["n_introns_validated"] = int(matcher.validated.sum())
     qc["n_reads_spilled"] = store.n_spilled
+    unspliced = _unspliced_fraction(layers)
+    qc["unspliced_fraction_of_cells"] = accounting.quantiles(unspliced)
     return Counts(
         layers=layers,
         barcodes=tuple(barcodes),
         genes=gene_frame(models),
+        cells=pd.DataFrame({"unspliced_fraction": unspliced}),
         qc=qc,
         notes=(*models.warnings, *placed.notes, *mask.notes, *notes, *_check_layers(layers)),
     )
@@ -135,6 +142,12 @@ def _assemble(
         cell, gene = map(np.concatenate, zip(*counted.pop(code), strict=True))
         layers[layer] = sparse.csr_matrix((np.ones(cell.size, dtype=np.int32), (cell, gene)), shape=shape)
     return layers, accounting.account(outcomes, n_molecules, n_reads, places)
+
+
+def _unspliced_fraction(layers: Mapping[str, sparse.csr_matrix]) -> np.ndarray:
+    total = {layer: np.asarray(matrix.sum(axis=1), dtype=np.float32).ravel() for layer, matrix in layers.items()}
+    with np.errstate(invalid="ignore"):
+        return total[names.UNSPLICED] / sum(total.values())
 
 
 def _check_layers(layers: Mapping[str, sparse.csr_matrix]) -> list[str]:

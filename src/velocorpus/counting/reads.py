@@ -156,9 +156,11 @@ def _decode(  # type: ignore[no-untyped-def]
                     umi_first, umi_end = first, value_end
             elif a == 78 and b == 72 and hits == _NOT_SEEN:  # NH
                 hits = _integer(data, first, kind)
-            elif a == 67 and b == 71 and kind == 66 and data[first] == 73:  # CG:B,I: the CIGAR, where it is too long
-                if n_cigar and data[cigar] & 15 == _SOFT_CLIP and read_int32(data, cigar) >> 4 == n_bases:
-                    cigar, n_cigar = first + 5, read_int32(data, first + 1)
+            elif (  # CG:B,I: the CIGAR, where it is too long for its place
+                (a == 67 and b == 71 and kind == 66 and data[first] == 73)
+                and (n_cigar and data[cigar] & 15 == _SOFT_CLIP and read_int32(data, cigar) >> 4 == n_bases)
+            ):
+                cigar, n_cigar = first + 5, read_int32(data, first + 1)
 
         for operation in range(n_cigar):
             if data[cigar + 4 * operation] & 15 > _LAST_OPERATION:

@@ -88,7 +88,7 @@ def _counted(allowed: bool) -> int:
 
 
 RULES: tuple[Rule, ...] = (
-    # To velocyto transcripts that span do not count against exons: one with exons only beside one that spans is spliced.
+    # To velocyto transcripts that span do not count against exons: exons only beside one that spans is spliced.
     (
         lambda e: e.exons_only and not e.introns_only and not e.mixed,
         lambda e, logic: AMBIGUOUS if e.some_span and logic.spanning_contradicts else SPLICED,

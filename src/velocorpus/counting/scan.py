@@ -1,6 +1,6 @@
 """The one pass over the alignments: every read is decoded, matched and set aside by class."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import dataclass
@@ -56,18 +56,22 @@ def scan(
         batch = decode(path, read, len(header.chromosomes), selection) if isinstance(read, Chunk) else read
         return batch, matcher.match(batch)
 
-    source: Iterator[Chunk] | Iterator[ReadBatch]
-    if header.first_record is not None:
-        source = read_chunks(path, header.first_record, pool, threads)
-    else:
-        source = read_batches(path, barcodes, selection)
-    with closing(source):
+    with closing(_source(path, header, barcodes, selection, pool, threads)) as source:
         for batch, matched in in_order(pool, work, source, threads):
             outcomes += batch.outcomes
             n_without_nh += batch.n_without_nh
             numbers = classes.add(matched.class_offset, matched.arena)
             store.add(Reads(matched.cell, matched.umi, numbers[matched.class_]))
     return Scanned(outcomes, n_without_nh, classes)
+
+
+def _source(
+    path: Path | str, header: Header, barcodes: Sequence[str], selection: Selection, pool: Executor, threads: int
+) -> Generator[Chunk | ReadBatch]:
+    if header.first_record is None:
+        yield from read_batches(path, barcodes, selection)
+    else:
+        yield from read_chunks(path, header.first_record, pool, threads)
 
 
 def check_reads(path: Path | str, scanned: Scanned, n_listed: int, selection: Selection) -> list[str]:
@@ -82,13 +86,14 @@ def check_reads(path: Path | str, scanned: Scanned, n_listed: int, selection: Se
         tags, _ = tags_found(path, selection.cell_tag)
         raise UserMistake(
             f"{path}: no uniquely mapped read has both tags {selection.cell_tag} and {selection.umi_tag}"
-            f" (tags found: {', '.join(tags) or 'none'}); give a BAM with corrected barcodes, as Cell Ranger or STARsolo"
-            " write it, or name the tags to take instead."
+            f" (tags found: {', '.join(tags) or 'none'}); give a BAM with corrected barcodes, as Cell Ranger or"
+            " STARsolo write it, or name the tags to take instead."
         )
     if n_tagged and not n_of_listed:
         raise UserMistake(
             f"{path}: of {n_tagged} reads with a barcode none (0 %) has one of the {n_listed} listed barcodes"
-            f" (the BAM's are like {tags_found(path, selection.cell_tag)[1]}); give the list of this sample and chemistry."
+            f" (the BAM's are like {tags_found(path, selection.cell_tag)[1]}); give the list of this sample and"
+            " chemistry."
         )
     notes = []
     if n_of_listed < _FEW_LISTED * n_tagged:

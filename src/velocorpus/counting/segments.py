@@ -42,11 +42,11 @@ def cut_segments(text, at, n_operations, position, shift_by_clip, first, last): 
             here += length
         elif operation == _DELETION or (operation == _SOFT_CLIP and shift_by_clip):
             here += length
-        joins = (operation == _INSERTION or operation == _DELETION) and length <= PATCHED_INDEL and _is_match(before)
+        joins = operation in (_INSERTION, _DELETION) and length <= PATCHED_INDEL and _is_match(before)
         before = operation
     return n, skips
 
 
 @numba.njit(nogil=True, cache=True, inline="always")
 def _is_match(operation):  # type: ignore[no-untyped-def]
-    return operation == _MATCH or operation == _SAME or operation == _DIFFERENT
+    return operation in (_MATCH, _SAME, _DIFFERENT)

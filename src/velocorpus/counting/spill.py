@@ -8,7 +8,7 @@ while it is open: nothing is left behind, also after a kill.
 import tempfile
 from collections.abc import Iterator
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import IO, NamedTuple, Self
 
 import numba
 import numpy as np
@@ -48,7 +48,7 @@ class ReadStore:
         self._held: list[Reads] = []
         self._n_held = 0
         self._pieces: list[list[Piece]] = [[] for _ in range(n_parts)]
-        self._file = None
+        self._file: IO[bytes] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -98,7 +98,9 @@ class ReadStore:
         held, edge = self._parted()
         try:
             if self._file is None:
-                self._file = tempfile.TemporaryFile(prefix="velocorpus-count-")
+                self._file = tempfile.TemporaryFile(  # noqa: SIM115  closed by __exit__
+                    prefix="velocorpus-count-"
+                )
             for part, pieces in enumerate(self._pieces):
                 columns = [np.ascontiguousarray(column[edge[part] : edge[part + 1]]) for column in held]
                 packed = [_CODEC.compress(column, asbytes=True) for column in columns]
@@ -108,8 +110,8 @@ class ReadStore:
             self._file.flush()
         except OSError as error:
             raise UserMistake(
-                f"The temporary folder {tempfile.gettempdir()} cannot take the reads that do not fit in memory ({error});"
-                " free space there, or set TMPDIR to a folder with more."
+                f"The temporary folder {tempfile.gettempdir()} cannot take the reads that do not fit in memory"
+                f" ({error}); free space there, or set TMPDIR to a folder with more."
             ) from None
 
     def _read(self, piece: Piece) -> Reads:

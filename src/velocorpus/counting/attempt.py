@@ -14,14 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from velocorpus.counting.failures import diagnose, signal_of
-from velocorpus.counting.outcome import (
-    OUTCOME_FILE,
-    Outcome,
-    counts_of,
-    refusal_at,
-    stored_digest,
-    write_outcome,
-)
+from velocorpus.counting.outcome import OUTCOME_FILE, Outcome, counts_of, refusal_at, stored_digest, write_outcome
+from velocorpus.errors import UserMistake
 
 # Someone ended the run: that says nothing about the sample.
 STOPPED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -92,6 +86,9 @@ def again(results: Path, states: Collection[str], samples: Collection[str] = ())
 
     For causes that neither a table nor a file shows: a host that is back, more memory, a mended program.
     """
+    for sample in samples:
+        if refusal_at(results / "counts" / sample / OUTCOME_FILE) is None:
+            raise UserMistake(f"No sample '{sample}' is set aside in {results}; see `velocorpus status`.")
     found = [
         path
         for folder in sorted(results.glob("counts/*"))
@@ -100,7 +97,7 @@ def again(results: Path, states: Collection[str], samples: Collection[str] = ())
         and (not samples or outcome.sample in samples)
         for pattern in (f"*/{folder.name}/**/*", f"*/{folder.name}.*", f"*/samples/{folder.name}.*")
         for path in sorted(results.glob(pattern))
-        if refusal_at(path) is not None
+        if getattr(refusal_at(path), "sample", None) == folder.name
     ]
     for path in found:
         path.unlink()

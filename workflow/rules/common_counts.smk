@@ -36,12 +36,39 @@ def md5_of_read(wildcards):
     return getattr(unit_of(wildcards), f"read{wildcards.read}_md5")
 
 
+def bytes_of_read(wildcards):
+    return getattr(unit_of(wildcards), f"read{wildcards.read}_bytes")
+
+
+def is_pair(unit):
+    """Whether one source holds both reads: a run of SRA, or a BAM that is to be turned to FASTQ."""
+    return unit.read1 == unit.read2 and unit.read1 != ""
+
+
+def source_of_pair(wildcards):
+    return unit_of(wildcards).read1
+
+
+def md5_of_pair(wildcards):
+    return unit_of(wildcards).read1_md5
+
+
+def bytes_of_pair(wildcards):
+    # The archives' copies of a run differ in size; its form tells whether it is whole.
+    unit = unit_of(wildcards)
+    return "" if unit.read1.startswith("sra:") else unit.read1_bytes
+
+
 def source_of_file(wildcards):
     return unit_of(wildcards).path
 
 
 def md5_of_file(wildcards):
     return unit_of(wildcards).path_md5
+
+
+def bytes_of_file(wildcards):
+    return unit_of(wildcards).path_bytes
 
 
 def source_of_reference(wildcards):
@@ -100,7 +127,10 @@ def offset_of(wildcards):
 
 
 def reads_of(sample, read):
-    return [f"results/reads/{sample}/{unit.unit}_R{read}.fastq.gz" for unit in TABLES.units[sample]]
+    return [
+        f"results/{'pairs' if is_pair(unit) else 'reads'}/{sample}/{unit.unit}_R{read}.fastq.gz"
+        for unit in TABLES.units[sample]
+    ]
 
 
 def barcode_reads(wildcards):
@@ -156,8 +186,10 @@ def own_whitelist(wildcards):
 
 
 def kb_whitelist(wildcards):
-    whitelist = TABLES.samples[wildcards.sample].whitelist
-    return repeated("-w", [whitelist] if whitelist else [])
+    """The list that kb must be given: the sample's own, or 10x's where kb has no name for the chemistry."""
+    sample = TABLES.samples[wildcards.sample]
+    named = chemistry_of(sample.chemistry).kb_knows
+    return sample.whitelist or ([] if named else f"results/whitelists/{sample.chemistry}.txt")
 
 
 def star_whitelist(wildcards):

@@ -2,10 +2,13 @@
 
 OUTPUTS:
     results/reads/{sample}/{unit}_R{1,2}.fastq.gz
+    results/pairs/{sample}/{unit}_R{1,2}.fastq.gz (of a run of SRA, or of a BAM in the columns of both reads)
     results/reads/{sample}/{unit}.{bam,loom,h5ad}
     results/reference/sources/{reference}.{fasta,gtf}
 
-A local file becomes a symbolic link after its checks; it is an input of its rule, so that a change is seen.
+A local file becomes a symbolic link after its checks; it is an input of its rule, so that a change is seen. How to
+fetch (connections, mirrors, proxy) is read from the configuration itself: its change fetches nothing again. How many
+are fetched at once: the resource `downloads`, which the profiles bound.
 """
 
 
@@ -24,18 +27,51 @@ rule fetch_reads:
         "../../envs/velocorpus.yaml"
     resources:
         attempt=attempt_of,
+        downloads=1,
         mem_mb=500,
         runtime=lambda wildcards, attempt: 240 * attempt,
     params:
         source=source_of_read,
         md5=md5_of_read,
+        bytes=bytes_of_read,
         chemistry=lambda wildcards: TABLES.samples[wildcards.sample].chemistry,
     shell:
         # Read 1 and read 2 that are swapped are refused here, not hours later in a sample without cells.
         step_of_sample(
             "fetch",
-            "velocorpus fetch {params.source:q} --out {output:q} --md5={params.md5:q} "
-            "--chemistry {params.chemistry:q} --read {wildcards.read}",
+            "velocorpus fetch {params.source:q} --out {output:q} --md5={params.md5:q} --bytes={params.bytes:q} "
+            "--config {PROJECT.path:q} --chemistry {params.chemistry:q} --read {wildcards.read}",
+        )
+
+
+rule fetch_pair:
+    """Both reads of one unit out of one source; which of a run's files is which, their content tells."""
+    input:
+        if_local(source_of_pair),
+    output:
+        "results/pairs/{sample}/{unit}_R1.fastq.gz",
+        "results/pairs/{sample}/{unit}_R2.fastq.gz",
+    log:
+        "logs/fetch_pair/{sample}/{unit}.log",
+    retries: RETRIES
+    conda:
+        "../../envs/sra.yaml"
+    threads: 4
+    resources:
+        attempt=attempt_of,
+        downloads=1,
+        mem_mb=2000,
+        runtime=lambda wildcards, attempt: 480 * attempt,
+    params:
+        source=source_of_pair,
+        md5=md5_of_pair,
+        bytes=bytes_of_pair,
+        chemistry=lambda wildcards: TABLES.samples[wildcards.sample].chemistry,
+    shell:
+        step_of_sample(
+            "fetch",
+            "velocorpus fetch {params.source:q} --out {output[0]:q} --read2 {output[1]:q} --md5={params.md5:q} "
+            "--bytes={params.bytes:q} --config {PROJECT.path:q} --chemistry {params.chemistry:q} --threads {threads}",
         )
 
 
@@ -54,13 +90,19 @@ rule fetch_file:
         "../../envs/velocorpus.yaml"
     resources:
         attempt=attempt_of,
+        downloads=1,
         mem_mb=500,
         runtime=lambda wildcards, attempt: 240 * attempt,
     params:
         source=source_of_file,
         md5=md5_of_file,
+        bytes=bytes_of_file,
     shell:
-        step_of_sample("fetch", "velocorpus fetch {params.source:q} --out {output:q} --md5={params.md5:q}")
+        step_of_sample(
+            "fetch",
+            "velocorpus fetch {params.source:q} --out {output:q} --md5={params.md5:q} --bytes={params.bytes:q} "
+            "--config {PROJECT.path:q}",
+        )
 
 
 rule fetch_reference:
@@ -76,10 +118,11 @@ rule fetch_reference:
     conda:
         "../../envs/velocorpus.yaml"
     resources:
+        downloads=1,
         mem_mb=500,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         source=source_of_reference,
         md5=md5_of_reference,
     shell:
-        "velocorpus fetch {params.source:q} --out {output:q} --md5={params.md5:q} 2> {log:q}"
+        "velocorpus fetch {params.source:q} --out {output:q} --md5={params.md5:q} --config {PROJECT.path:q} 2> {log:q}"

@@ -10,27 +10,49 @@ app = typer.Typer()
 
 @app.command("fetch")
 def fetch(
-    source: Annotated[str, typer.Argument(help="A path, http(s)://… or s3://bucket/key.")],
-    out: Annotated[Path, typer.Option(help="Where the file goes; it stands there verified or not at all.")],
+    source: Annotated[str, typer.Argument(help="A path, http(s)://…, s3://bucket/key or sra:RUN.")],
+    out: Annotated[
+        Path, typer.Option(help="Where the file goes; it stands there verified or not at all. Of sra:RUN: a folder.")
+    ],
+    read2: Annotated[
+        Path | None,
+        typer.Option(help="Of sra:RUN, or of a BAM to be turned to FASTQ: --out is read 1, this is read 2."),
+    ] = None,
     md5: Annotated[str | None, typer.Option(help="Its MD5, checked before it gets its name.")] = None,
-    retries: Annotated[int, typer.Option(min=0, help="More tries after a broken transfer.")] = 5,
-    unsigned: Annotated[bool, typer.Option("--unsigned", help="Ask S3 without credentials.")] = False,
+    n_bytes: Annotated[str | None, typer.Option("--bytes", help="Its size, checked before it is fetched.")] = None,
     chemistry: Annotated[str | None, typer.Option(help="Of a FASTQ: its reads must fit this chemistry.")] = None,
     read: Annotated[int | None, typer.Option(min=1, max=2, help="With --chemistry: read 1 or read 2.")] = None,
+    config: Annotated[Path | None, typer.Option(help="config.yaml, for its section `fetch`.")] = None,
+    parallel: Annotated[int | None, typer.Option(min=1, max=64, help="Connections for one file.")] = None,
+    retries: Annotated[int | None, typer.Option(min=0, help="More tries in a row after it broke.")] = None,
+    unsigned: Annotated[bool, typer.Option("--unsigned", help="Ask S3 without credentials.")] = False,
+    threads: Annotated[int, typer.Option(min=1, help="Of sra:RUN and --read2: to unpack and compress.")] = 1,
 ) -> None:
-    """Fetch one file of reads, verified, to a local path."""
+    """Fetch one file of reads, verified, to a local path; both reads of a source that holds both."""
     from functools import partial
 
+    from velocorpus.config import FetchConfig, WorkflowConfig, load
     from velocorpus.errors import UserMistake
     from velocorpus.reads.fetch import fetch as fetch_file
     from velocorpus.reads.lengths import check_lengths
+    from velocorpus.reads.pairs import fetch_pair, fetch_run
 
-    check = None
-    if chemistry is not None and read is not None:
-        check = partial(check_lengths, name=chemistry, read=read, source=source)
-    elif chemistry is not None or read is not None:
+    given = {"parallel": parallel, "retries": retries, "s3_unsigned": unsigned or None}
+    how = load(WorkflowConfig, config).fetch if config else FetchConfig()
+    how = how.model_copy(update={key: value for key, value in given.items() if value is not None})
+    if n_bytes and not n_bytes.isdigit():
+        raise UserMistake(f"--bytes {n_bytes}: give a whole number.")
+    size = int(n_bytes) if n_bytes else None
+    if read2 is not None:
+        if chemistry is None or read is not None:
+            raise UserMistake("--read2 needs --chemistry, by which the reads are told apart, and no --read.")
+        return fetch_pair(source, out, read2, chemistry=chemistry, md5=md5 or None, size=size, how=how, threads=threads)
+    if source.startswith("sra:"):
+        return fetch_run(source, out, how=how, threads=threads)
+    if (chemistry is None) != (read is None):
         raise UserMistake("--chemistry and --read go together: give both or neither.")
-    fetch_file(source, out, md5=md5 or None, retries=retries, unsigned=unsigned, check=check)
+    check = partial(check_lengths, name=chemistry, read=read, source=source) if chemistry and read else None
+    return fetch_file(source, out, md5=md5 or None, size=size, how=how, check=check)
 
 
 @app.command("whitelist")

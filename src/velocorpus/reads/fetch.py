@@ -88,14 +88,14 @@ def _fetch(
             )
             try:
                 verify(part, source, out, md5=md5)
+                if check is not None:
+                    check(part)
                 break
             except Damaged as damage:
                 parts.forget()
                 if last_try:
                     raise
                 print(f"{damage} It is fetched once more.", file=sys.stderr, flush=True)
-        if check is not None:
-            check(part)
         parts.become(out)
     return None
 

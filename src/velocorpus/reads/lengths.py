@@ -24,8 +24,7 @@ def check_lengths(path: Path | str, name: str, read: int, *, source: str | None 
     """
     chemistry, where = chemistry_of(name), source or path
     barcode_read = chemistry.barcode_len + chemistry.umi_len
-    lengths = _lengths(path, where)
-    middle = sorted(lengths)[len(lengths) // 2]
+    middle = middle_length(path, where)
     if read == 1 and middle < barcode_read:
         raise UserMistake(
             f"{where} is given as read 1 of {name}, which has {barcode_read} bases of barcode and UMI, but its reads "
@@ -36,6 +35,12 @@ def check_lengths(path: Path | str, name: str, read: int, *, source: str | None 
             f"{where} is given as read 2 of {name}, the cDNA, but its reads have only {middle} bases, as a barcode "
             "read has: read 1 and read 2 are swapped, or an index read was given; correct the table of units."
         )
+
+
+def middle_length(path: Path | str, where: Path | str | None = None) -> int:
+    """The median length, in bases, of a FASTQ's first reads; `where` is what refusals call the file."""
+    lengths = _lengths(path, where or path)
+    return sorted(lengths)[len(lengths) // 2]
 
 
 def _lengths(path: Path | str, where: Path | str) -> list[int]:

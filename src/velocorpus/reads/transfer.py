@@ -238,18 +238,17 @@ def _attempt(source: Source, parts: Parts, parallel: int, timeout_s: float, size
                 halt.set()
             raise
 
-    with ThreadPoolExecutor(max(1, min(parallel, len(missing)))) as pool:
-        try:
-            for job in as_completed([pool.submit(bring, i) for i in missing]):
-                job.result()
-        except Broken:
-            raise
-        except BaseException:
-            broke.set()
-            halt.set()
-            raise
-        finally:
-            parts.save()
+    try:
+        with ThreadPoolExecutor(max(1, min(parallel, len(missing)))) as pool:
+            try:
+                for job in as_completed([pool.submit(bring, i) for i in missing]):
+                    job.result()
+            except KeyboardInterrupt:
+                broke.set()
+                halt.set()
+                raise
+    finally:
+        parts.save()
 
 
 def _bring(source: Source, found: Found, parts: Parts, i: int, timeout_s: float, halt: threading.Event) -> None:

@@ -6,14 +6,12 @@ from typing import Annotated, Any
 
 import typer
 
-from velocorpus.cli.outcome import OutcomeOption, records_outcome
 from velocorpus.errors import UserMistake
 
 app = typer.Typer()
 
 
 @app.command("count")
-@records_outcome
 def count(
     bam: Annotated[Path, typer.Option(help="BAM with corrected cell and UMI tags (Cell Ranger, STARsolo, Optimus).")],
     gtf: Annotated[Path, typer.Option(help="Annotation of the genome that the BAM is aligned to, plain or gzip.")],
@@ -33,7 +31,6 @@ def count(
     ] = None,
     qc: Annotated[Path | None, typer.Option(help="Write what became of every read and molecule, as a TSV.")] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads; the counts do not depend on them.")] = 1,
-    outcome: OutcomeOption = None,
 ) -> None:
     """Count spliced, unspliced and ambiguous molecules of a BAM, as velocyto 0.17.17 does."""
     from velocorpus import __version__

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from velocorpus.cli.outcome import OutcomeOption, records_outcome
 from velocorpus.errors import UserMistake
 
 app = typer.Typer()
@@ -26,7 +25,6 @@ def cells(
 
 
 @app.command("import")
-@records_outcome
 def import_(
     path: Annotated[
         Path, typer.Argument(help="A loom, an h5ad with layers, a STARsolo, kb, alevin-fry or mtx folder.")
@@ -40,7 +38,6 @@ def import_(
     cell_type: Annotated[str | None, typer.Option(help="Column of the cells' types, kept as cell_type.")] = None,
     reference: Annotated[str, typer.Option(help="Name of the reference, kept in the file.")] = "",
     chemistry: Annotated[str, typer.Option(help="Chemistry of the library, kept in the file.")] = "",
-    outcome: OutcomeOption = None,
 ) -> None:
     """Bring in counts that another tool has made."""
     from velocorpus.cells.calling import knee

@@ -11,9 +11,6 @@ The same JSON stands in place of each file that an earlier stage of a sample owe
 """
 
 import re
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -81,26 +78,6 @@ def refusal_at(path: Path | str) -> Outcome | None:
 def counts_of(path: Path | str) -> Path:
     """The counts file that belongs to an `ok` outcome: `counts.h5ad` in the same folder."""
     return Path(path).parent / COUNTS_FILE
-
-
-@contextmanager
-def recording_outcome(path: Path | str, sample: str, counts: Path | str | None = None) -> Iterator[None]:
-    """Write `ok` when the block ends, `refused` when it raises a `UserMistake`, which ends there.
-
-    `counts` is the counts file that the block writes (default: `counts.h5ad` beside `path`); an `ok` outcome
-    carries its content digest. An older counts file is removed first, so that a refused sample has none.
-    """
-    counts = Path(counts) if counts is not None else counts_of(path)
-    counts.unlink(missing_ok=True)
-    try:
-        yield
-        digest = stored_digest(counts)
-    except UserMistake as mistake:
-        counts.unlink(missing_ok=True)
-        outcome = write_outcome(path, sample=sample, state="refused", reason=str(mistake))
-        print(f"velocorpus: sample {sample} is refused: {outcome.reason}", file=sys.stderr)
-    else:
-        write_outcome(path, sample=sample, state="ok", counts_digest=digest)
 
 
 def stored_digest(counts: Path | str) -> str:

@@ -55,7 +55,7 @@ rule quantify_kb:
         index=kb_index,
         reads=lanes,
         understood=understood,
-        whitelist=own_whitelist,
+        whitelist=kb_whitelist,
     output:
         matrices=collect(
             "results/kb/{{sample}}/counts_unfiltered/cells_x_genes.{layer}.mtx",
@@ -81,7 +81,7 @@ rule quantify_kb:
         index=kb_folder,
         chemistry=chemistry_of_sample,
         folder="results/kb/{sample}",
-        whitelist=kb_whitelist,
+        whitelist=lambda wildcards, input: repeated("-w", [input.whitelist] if input.whitelist else []),
     shell:
         step_of_sample(
             "align",

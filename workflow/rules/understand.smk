@@ -4,6 +4,7 @@ OUTPUTS:
     results/index/kmers/{reference}.npz
     results/understood/{sample}/{chemistry.json, qc.json, sketch.npy}
     results/understood/duplicates.json
+    logs/check_chemistry/{sample}.json, logs/check_reads/{sample}.json    what was found, also when refused
 
 The tables stay the truth: nothing found here changes a command, it only lets a sample pass or not. Duplicates are
 told in the report and in the status of the samples; they hold nobody up, since that would have every sample wait for
@@ -59,7 +60,8 @@ rule check_chemistry:
             "chemistry",
             "velocorpus chemistry {input.reads:q} --expect {params.chemistry:q} "
             "--expect-organism {params.organism:q} {params.options:q} --min-mapped {params.min_mapped} "
-            "--json {output:q}",
+            "--json logs/check_chemistry/{wildcards.sample}.json && "
+            "cp logs/check_chemistry/{wildcards.sample}.json {output:q}",
         )
 
 
@@ -96,7 +98,8 @@ rule check_reads:
         step_of_sample(
             "reads",
             "velocorpus reads-qc {input.reads:q} --chemistry {params.chemistry:q} {params.whitelist:q} "
-            "{params.limits:q} --out {output.qc:q} --sketch {output.sketch:q}",
+            "{params.limits:q} --sketch {output.sketch:q} --out logs/check_reads/{wildcards.sample}.json && "
+            "cp logs/check_reads/{wildcards.sample}.json {output.qc:q}",
         )
 
 

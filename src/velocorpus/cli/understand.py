@@ -157,10 +157,13 @@ def reads_duplicates(
     ] = 0.1,
 ) -> None:
     """List the samples whose molecules an earlier sample has too: one library deposited or sequenced twice."""
+    from velocorpus.counting.outcome import refusal_at
     from velocorpus.files import write_json
     from velocorpus.reads.sketch import read_sketch, sharing
 
-    sketches = {name: read_sketch(path) for name, path in map(_assignment, sketch)}
+    given = list(map(_assignment, sketch))
+    # In place of the sketch of a sample that was set aside stands the reason.
+    sketches = {name: read_sketch(path) for name, path in given if refusal_at(path) is None}
     pairs = sharing(sketches, max_shared)
     first: dict[str, dict[str, Any]] = {}
     for pair in pairs:

@@ -26,6 +26,11 @@ class Chemistry:
     barcode_list: str
 
     @property
+    def kb_knows(self) -> bool:
+        """Whether kb's `-x` brings this chemistry's list of barcodes along; it names v3's geometry for multiome's."""
+        return self.barcode_list == f"10x_version{self.technology[-1]}_whitelist.txt.gz"
+
+    @property
     def star_strand(self) -> str:
         """STARsolo's `--soloStrand`."""
         return self.strand.capitalize()

@@ -113,7 +113,7 @@ class Unit:
     sample: str = _column("A row of samples.tsv.", "name", filled=True)
     unit: str = _column("Name of the lane, run or file, unique within its sample.", "name", filled=True)
     read1: str = _column(
-        "FASTQ with barcodes and UMIs (`kb`, `starsolo`, `cellranger`); `sra:RUN` in both reads for a run of SRA.",
+        "FASTQ with barcodes and UMIs (`kb`, `starsolo`, `cellranger`). `sra:RUN` or a BAM in both reads holds both.",
         "path",
     )
     read2: str = _column("FASTQ with cDNA.", "path")

@@ -9,6 +9,13 @@ import typer
 app = typer.Typer()
 
 
+class Bams(StrEnum):
+    """What is done with a submitter's BAM."""
+
+    FASTQ = "fastq"
+    COUNT = "count"
+
+
 class Library(StrEnum):
     """What one row of samples.tsv is."""
 
@@ -26,6 +33,7 @@ def resolve(
     strict: Annotated[bool, typer.Option("--strict", help="Refuse unless every run can be used.")] = False,
     sample_by: Annotated[Library, typer.Option(help="What is one sample.")] = Library.EXPERIMENT,
     quantifier: Annotated[str, typer.Option(help="kb, starsolo or cellranger, for samples of FASTQ.")] = "kb",
+    bams: Annotated[Bams, typer.Option(help="Turn a submitter's BAM to FASTQ, or count it as it is.")] = Bams.FASTQ,
     reference: Annotated[
         list[str] | None, typer.Option(help="ORGANISM=ROW of references.tsv; may be repeated.")
     ] = None,
@@ -61,6 +69,7 @@ def resolve(
     settings = Settings(
         by=sample_by.value,
         quantifier=known("quantifier", quantifier, READS_FROM_FASTQ),
+        bams=bams.value,
         chemistry=known("chemistry", chemistry, names.CHEMISTRIES),
         references=references,
         organism=known("organism", organism, names.ORGANISMS),

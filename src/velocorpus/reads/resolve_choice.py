@@ -52,15 +52,17 @@ TELLING = (
     (OTHER_PLATFORM, False, TENX, "not 10x"),
     (OTHER_PLATFORM, True, TENX, "not 10x"),
 )
-READ = re.compile(r"^(?P<lane>.+[_.])(?P<kind>[RI])?(?P<number>[1-4])(?P<rest>(_001)?\.f(ast)?q\.gz)$", re.IGNORECASE)
+READ = re.compile(
+    r"^(?P<lane>(.+[_.])?)(?P<kind>[RI])?(?P<number>[1-4])(?P<rest>(_001)?\.f(ast)?q\.gz)$", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One way to get a run's reads: pairs of (barcode read, cDNA), one BAM (first of its pair), or none for SRA."""
+    """One way to get a run's reads: pairs of (barcode read, cDNA), BAMs that are both of a pair, none for SRA."""
 
     source: str
-    pairs: tuple[tuple[File, File | None], ...] = ()
+    pairs: tuple[tuple[File, File], ...] = ()
     note: str = ""
 
 
@@ -136,14 +138,12 @@ def choices(run: Run) -> tuple[list[Choice], str]:
         found.append(Choice(ORIGINAL, pairs, why))
     if barcode is not None:
         found.append(Choice(SRA, (), _because(why, "SRA has it with --include-technical")))
-    if len(bams) == 1:
-        tagged = TENX.search(f"{run.title} {run.protocol}") or re.search(
-            "possorted|cellranger", bams[0].name, re.IGNORECASE
-        )
-        note = "the submitter's BAM is counted with the genes of your reference" + (
-            "" if tagged else "; whether it has the tags CB and UB is not said"
-        )
-        found.append(Choice(BAM, ((bams[0], None),), _because(why, note)))
+    if bams:
+        hint = f"{run.title} {run.protocol} {bams[0].name}".replace("_", " ")
+        note = "the submitter's BAM has the barcodes in its tags"
+        if not re.search(f"{TENX.pattern}|possorted", hint, re.IGNORECASE):
+            note = "the submitter's BAM may have the barcodes in its tags (CR and UR, or CB and UB)"
+        found.append(Choice(BAM, tuple((bam, bam) for bam in bams), _because(why, note)))
     if not lengths and not found:
         found.append(Choice(SRA, (), _because(why, "SRA may have the technical reads; read lengths are not known")))
     if len(lengths) > 1 and barcode is None and max(lengths) >= CDNA_BASES:
@@ -179,9 +179,6 @@ def _because(why: str, then: str) -> str:
 
 
 def _nothing(run: Run, shown: str) -> str:
-    bams = [file.url for file in run.files if file.name.lower().endswith(".bam") and not file.offline]
-    if len(bams) > 1:
-        return f"it has {len(bams)} BAMs: merge them (samtools merge) and give the result; {' '.join(bams)}"
     offline = sorted((file for file in run.files if file.offline), key=lambda file: file.name)
     has = f"SRA's reads have {shown} bases" if shown else "SRA's reads are not known"
     if offline:

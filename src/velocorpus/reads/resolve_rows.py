@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from velocorpus.reads.resolve_choice import BAM, SRA, Choice, choices, doubt, refusal
-from velocorpus.reads.resolve_runs import File, Run, natural, natural_key
+from velocorpus.reads.resolve_runs import Run, natural, natural_key
 
 ORGANISMS = {"homo sapiens": "human", "mus musculus": "mouse", "9606": "human", "10090": "mouse"}
 NUCLEI = re.compile(r"\b(nucleus|nuclei|sn ?rna)\b|single[- ]nucle", re.IGNORECASE)
@@ -22,11 +22,13 @@ Row = dict[str, str]
 class Settings:
     """What no archive says.
 
-    `organism` and `study` fill gaps; `references` maps an organism to a row of references.tsv.
+    `organism` and `study` fill gaps; `references` maps an organism to a row of references.tsv; `bams`: whether a
+    submitter's BAM is turned to FASTQ or counted as it is aligned.
     """
 
     by: Literal["experiment", "biosample"] = "experiment"
     quantifier: str = "kb"
+    bams: Literal["fastq", "count"] = "fastq"
     chemistry: str = ""
     references: Mapping[str, str] = field(default_factory=dict)
     organism: str = ""
@@ -73,22 +75,19 @@ def _library(name: str, runs: list[Run], settings: Settings, siblings: set[str],
                 picked[run] = found[0]
             else:
                 aside[run] = nothing
-    if len(picked) > 1:
-        for run in [run for run, choice in picked.items() if choice.source == BAM]:
-            address = picked.pop(run).pairs[0][0].url
-            aside[run] = (
-                f"one of several BAMs of one library: merge them (samtools merge) and give the result; {address}"
-            )
+    # The quantifier `bam` takes one file; several BAMs of a library can only be turned to FASTQ.
+    bam_files = [file for choice in picked.values() if choice.source == BAM for file, _ in choice.pairs]
+    count_bam = settings.bams == "count" and len(picked) == len(bam_files) == 1
     partial = [f"the library's run {run.run} is set aside" for run in runs if run in aside] if picked else []
     unasked = [f"the library's run {other} was not asked for" for other in natural(siblings - {r.run for r in runs})]
     for run in runs:
         notes = [*run.remarks]
         if run in picked:
             notes = [*filter(None, (picked[run].note, doubt(run))), *notes, *lone, *partial, *unasked]
-            into.units += _units(name, run, picked[run], "; ".join(notes))
+            into.units += _units(name, run, picked[run], "; ".join(notes), count_bam)
         into.runs.append(_report(name, run, picked.get(run), aside.get(run, ""), notes))
     if picked:
-        into.samples.append(_sample(name, list(picked.items()), settings))
+        into.samples.append(_sample(name, list(picked), settings, "bam" if count_bam else settings.quantifier))
 
 
 def _unusable(run: Run, settings: Settings) -> str:
@@ -114,15 +113,14 @@ def _study(run: Run, settings: Settings) -> str:
     return run.study.split(";")[0] or run.sra_study or settings.study
 
 
-def _sample(name: str, picked: list[tuple[Run, Choice]], settings: Settings) -> Row:
-    runs = [run for run, _ in picked]
+def _sample(name: str, runs: list[Run], settings: Settings, quantifier: str) -> Row:
     organism = _organism(runs[0], settings)
     own = " ".join(f"{run.title} {run.sample_title} {run.library}" for run in runs).replace("_", " ")
     return {
         "sample": name,
         "study": _study(runs[0], settings),
         "organism": organism,
-        "quantifier": "bam" if picked[0][1].source == BAM else settings.quantifier,
+        "quantifier": quantifier,
         "reference": settings.references.get(organism, ""),
         "chemistry": settings.chemistry,
         "title": runs[0].title or runs[0].sample_title,
@@ -135,7 +133,7 @@ def _sample(name: str, picked: list[tuple[Run, Choice]], settings: Settings) -> 
     }
 
 
-def _units(name: str, run: Run, choice: Choice, note: str) -> list[Row]:
+def _units(name: str, run: Run, choice: Choice, note: str, count_bam: bool) -> list[Row]:
     if choice.source == SRA:
         size = next((file.bytes for file in run.files if file.made_by == "sra"), "")
         # Both reads come out of one dump; which of its files is which, the content says.
@@ -151,11 +149,12 @@ def _units(name: str, run: Run, choice: Choice, note: str) -> list[Row]:
         ]
     rows = []
     for number, pair in enumerate(choice.pairs, 1):
-        columns = ("path",) if choice.source == BAM else ("read1", "read2")
         row = {"sample": name, "unit": run.run if len(choice.pairs) == 1 else f"{run.run}_{number}"}
-        for column, file in zip(columns, pair, strict=False):
-            assert isinstance(file, File)
+        for column, file in zip(("path",) if count_bam else ("read1", "read2"), pair, strict=False):
             row |= {column: file.url, f"{column}_md5": file.md5, f"{column}_bytes": file.bytes}
+        # Both reads come out of one BAM, which is fetched once.
+        if choice.source == BAM and not count_bam:
+            row |= {"read2_md5": "", "read2_bytes": ""}
         rows.append(row | {"note": note})
     return rows
 

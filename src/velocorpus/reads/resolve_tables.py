@@ -45,17 +45,21 @@ def read_table(path: Path | str) -> list[Run]:
 
 
 def read_accessions(path: Path | str) -> list[str]:
-    """The accession of each line of a list or table: the narrowest that the line names. `#` begins a comment."""
-    found: dict[str, None] = {}
+    """The accession of each row of a list or table: the narrowest that the row names. In a list `#` opens a comment."""
     with open_text(path) as lines:
-        for number, line in enumerate(lines, 1):
-            words = [word for word in re.split(r"[\s,;|\"]+", line.split("#")[0].upper()) if word]
-            kinds = {kind_of(word): word for word in words}
-            narrowest = next((kinds[kind] for kind in NARROWEST if kind in kinds), "")
-            if narrowest:
-                found[narrowest] = None
-            elif words and number > 1:
-                raise UserMistake(f"{path}, line {number}: {line.strip()[:60]!r} names no accession; {allowed()}.")
+        first = lines.readline()
+        listed = [(1, first), *enumerate(lines, 2)]
+    rows = listed if first.startswith("#") or not re.search("[\t,]", first) else _rows(path)
+    found: dict[str, None] = {}
+    for number, row in rows:
+        text = row.split("#")[0] if isinstance(row, str) else " ".join(row)
+        words = [word for word in re.split(r"[\s,;|]+", text.upper()) if word]
+        kinds = {kind_of(word): word for word in words}
+        narrowest = next((kinds[kind] for kind in NARROWEST if kind in kinds), "")
+        if narrowest:
+            found[narrowest] = None
+        elif words and number > 1:
+            raise UserMistake(f"{path}, line {number}: {text.strip()[:60]!r} names no accession; {allowed()}.")
     if not found:
         raise UserMistake(f"{path} names no accession; {allowed()}.")
     return list(found)
@@ -84,16 +88,14 @@ def _rows(path: Path | str) -> list[tuple[int, list[str]]]:
         raise UserMistake(f"{path} is empty; give a run table.")
     delimiter = "\t" if "\t" in lines[0] else ","
     wrong: list[tuple[int, list[str]]] = []
-    # ENA's reports are not quoted, so that a title may begin with a quotation mark; most other tables are.
-    for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_NONE):
+    # ENA's reports are not quoted, so that a title may begin with a quotation mark; other tables may be.
+    for quoting in (csv.QUOTE_NONE, csv.QUOTE_MINIMAL):
         reader = csv.reader(lines, delimiter=delimiter, quoting=quoting)
         rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
         width = len(rows[0][1])
-        longer = [(number, row) for number, row in rows if len(row) > width and any(row[width:])]
-        cut = [(number, row) for number, row in rows if len(row) < width and any("\n" in cell for cell in row)]
-        if not longer and not cut:
-            return rows
-        wrong = wrong or longer or cut
+        wrong = [(n, row) for n, row in rows if any(row[width:]) or (len(row) < width and '"' in "".join(row))]
+        if not wrong:
+            return [(n, [re.sub(r'^"(.*)"$', r"\1", cell.strip()) for cell in row]) for n, row in rows]
     number, row = wrong[0]
     raise UserMistake(
         f"{path}, line {number}: {len(row)} values for {width} columns; check the table's quotes and tabs."

@@ -1,76 +1,120 @@
 """The three tables written, or extended without a word of what is there being changed."""
 
-import csv
-from dataclasses import fields
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from velocorpus import files, tables
 from velocorpus.errors import UserMistake
 from velocorpus.reads.resolve_rows import RUN_COLUMNS, Resolved, Row
 
+Key = tuple[str, ...]
 
-def append(
-    path: Path, rows: list[Row], key: tuple[str, ...], fixed: tuple[str, ...], *, replace: bool = False
-) -> list[Row]:
-    """The rows of a table that is there, then the new ones; a row that is there stays as it was edited.
 
-    `fixed` columns must agree where both say something, else `UserMistake`. With `replace` a new row takes the place of
-    an old one.
+@dataclass(frozen=True)
+class Plan:
+    """One table: its columns, those that are always written, those that name a row.
+
+    `fixed`: those in which a row that is there must agree with a new one, where both say something. `renewed`: whether
+    a new row takes the place of an old one.
     """
-    with files.open_text(path) as text:
-        old = [
-            {k: v or "" for k, v in row.items()} for row in csv.DictReader(text, delimiter="\t", quoting=csv.QUOTE_NONE)
-        ]
-    known = {tuple(row.get(column, "") for column in key): row for row in old}
-    for row in rows:
-        name = tuple(row.get(column, "") for column in key)
-        there = known.get(name)
+
+    name: str
+    columns: tuple[str, ...]
+    kept: tuple[str, ...]
+    key: Key
+    fixed: Key = ()
+    renewed: bool = False
+
+
+def _columns(kind: type) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    return tuple(one.name for one in fields(kind)), tuple(one.name for one in fields(kind) if one.metadata["required"])
+
+
+SAMPLES = Plan(
+    "samples.tsv", *_columns(tables.Sample), ("sample",), ("study", "organism", "experiment", "run", "biosample")
+)
+UNITS = Plan(
+    "units.tsv", *_columns(tables.Unit), ("sample", "unit"), ("read1", "read2", "path", "read1_md5", "read2_md5")
+)
+RUNS = Plan("runs.tsv", RUN_COLUMNS, RUN_COLUMNS, ("run", "experiment"), renewed=True)
+
+
+class Table:
+    """A table that is there, line by line: comments and what was edited stay as they are."""
+
+    def __init__(self, path: Path, plan: Plan):
+        self.path, self.plan = path, plan
+        self.header: list[str] = []
+        self.lines: list[str | Row] = []
+        with files.open_text(path) as text:
+            for line in text.read().splitlines():
+                if not line.strip() or line.startswith("#"):
+                    self.lines.append(line)
+                elif not self.header:
+                    self.header = [name.strip() for name in line.split("\t")]
+                else:
+                    self.lines.append(dict(zip(self.header, line.split("\t"), strict=False)))
+        if strange := [name for name in self.header if name not in plan.columns]:
+            raise UserMistake(f"{path}: '{strange[0]}' is not a column; allowed are {', '.join(plan.columns)}.")
+        self.rows: Mapping[Key, Row] = {self.key(line): line for line in self.lines if isinstance(line, dict)}
+
+    def key(self, row: Row) -> Key:
+        """What names a row."""
+        return tuple(row.get(column, "").strip() for column in self.plan.key)
+
+    def add(self, row: Row) -> None:
+        """Add a row that is not there; one that is must not contradict it."""
+        there = self.rows.get(self.key(row))
         if there is None:
-            known[name] = row
-            continue
-        for column in () if replace else fixed:
-            before, now = there.get(column, ""), row.get(column, "")
+            self.lines.append(row)
+            return
+        for column in self.plan.fixed:
+            before, now = there.get(column, "").strip(), row.get(column, "")
             if before and now and before != now:
                 raise UserMistake(
-                    f"{path}: {' '.join(name)} stands there with {column} '{before}', the archive now says '{now}'; "
-                    "remove its row to take the new one, or leave it out of this call."
+                    f"{self.path}: {' '.join(self.key(row))} stands there with {column} '{before}', the archive now "
+                    f"says '{now}'; remove its row to take the new one, or leave it out of this call."
                 )
-        if replace:
-            known[name] = row
-    return list(known.values())
+        if self.plan.renewed:
+            there.clear()
+            there.update(row)
 
 
 def write(resolved: Resolved, folder: Path, *, extend: bool) -> None:
     """Write samples.tsv, units.tsv and runs.tsv into `folder`; tables that are there are extended, or refused."""
-    there = [name for name in ("samples.tsv", "units.tsv", "runs.tsv") if (folder / name).exists()]
-    if there and not extend:
-        raise UserMistake(f"{folder / there[0]} is there already; give --append to extend it, or another folder.")
-    plans = {
-        "samples.tsv": (resolved.samples, ("sample",), ("study", "organism", "experiment", "run", "biosample"), False),
-        "units.tsv": (resolved.units, ("sample", "unit"), ("read1", "read2", "path", "read1_md5", "read2_md5"), False),
-        "runs.tsv": (resolved.runs, ("run", "experiment"), (), True),
-    }
-    order = {
-        "samples.tsv": [column.name for column in fields(tables.Sample)],
-        "units.tsv": [column.name for column in fields(tables.Unit)],
-        "runs.tsv": list(RUN_COLUMNS),
-    }
+    plans = ((SAMPLES, resolved.samples), (UNITS, resolved.units), (RUNS, resolved.runs))
+    there = {plan: Table(folder / plan.name, plan) for plan, _ in plans if (folder / plan.name).exists() and extend}
     texts = {}
-    for name, (rows, key, fixed, replace) in plans.items():
-        rows = append(folder / name, rows, key, fixed, replace=replace) if name in there else rows
-        used = {column for row in rows for column in row}
+    for plan, rows in plans:
+        path = folder / plan.name
+        if path.exists() and not extend:
+            raise UserMistake(f"{path} is there already; give --append to extend it, or another folder.")
+        if plan is UNITS and SAMPLES in there:
+            _complete(there[SAMPLES], there.get(UNITS), rows)
+        table = there.get(plan)
+        lines: list[str | Row] = [*rows]
+        if table is not None:
+            for row in rows:
+                table.add(row)
+            lines = table.lines
+        filled = {column for line in lines if isinstance(line, dict) for column, value in line.items() if value}
+        known = table.header if table else []
         # Columns that are always empty are left out, but for those that a table must have.
-        columns = [
-            c for c in order[name] if c in used and (c in key or _kept(name, c) or any(row.get(c) for row in rows))
+        columns = [*known, *(c for c in plan.columns if c not in known and (c in filled or c in plan.kept))]
+        written = [
+            one if isinstance(one, str) else "\t".join(one.get(column, "") for column in columns) for one in lines
         ]
-        lines = [columns, *([row.get(column, "") for column in columns] for row in rows)]
-        texts[name] = "".join("\t".join(line) + "\n" for line in lines)
-    for name, text in texts.items():
-        files.write_text(folder / name, text)
+        texts[path] = "\n".join(["\t".join(columns), *written, ""])
+    for path, text in texts.items():
+        files.write_text(path, text)
 
 
-def _kept(table: str, column: str) -> bool:
-    if table == "runs.tsv":
-        return True
-    kind = tables.Sample if table == "samples.tsv" else tables.Unit
-    return any(one.name == column and one.metadata["required"] for one in fields(kind))
+def _complete(samples: Table, units: Table | None, rows: list[Row]) -> None:
+    """Refuse files that a sample which is there does not have: someone took them out, or they are new."""
+    for row in rows:
+        if (row["sample"],) in samples.rows and (units is None or units.key(row) not in units.rows):
+            raise UserMistake(
+                f"{samples.path}: {row['sample']} stands there without the unit {row['unit']}, which the archive has "
+                "now; remove the sample's rows to take the new ones, or leave it out of this call."
+            )

@@ -220,8 +220,8 @@ def test_ones_own_choice_of_source_follows_from_what_the_archives_lack(archives)
         "SRR9000009": ("set aside", ""),
         "SRR9000010": ("set aside", ""),
         "SRR9000011": ("set aside", ""),
-        "SRR9000012": ("set aside", ""),
-        "SRR9000013": ("set aside", ""),
+        "SRR9000012": ("doubtful", "original_bam"),
+        "SRR9000013": ("doubtful", "original_bam"),
         "SRR9000015": ("set aside", ""),
         "SRR9000016": ("doubtful", "original_fastq"),
         "SRR9000017": ("set aside", ""),
@@ -242,7 +242,7 @@ def test_ones_own_choice_of_source_follows_from_what_the_archives_lack(archives)
         ("SRR9000009", "'Smart-seq2': not 10x"),
         ("SRR9000010", "its organism is Danio rerio; velocorpus knows human and mouse"),
         ("SRR9000011", r"a_R1.fastq.gz, a_R2.fastq.gz are kept offline \(Use Cloud Data Delivery\)"),
-        ("SRR9000012", "one of several BAMs of one library: merge them"),
+        ("SRR9000012", "no archive FASTQ is listed; the submitter's BAM has the barcodes in its tags"),
         ("SRR9000015", "its access is controlled or it is not public yet"),
         ("SRR9000017", "'Chromium Flex': probes, which see no introns"),
         ("SRR9000018", r"only the cDNA was deposited \(SRA's reads have 98 bases\)"),
@@ -267,14 +267,28 @@ def test_a_run_whose_barcodes_ena_left_out_comes_from_sra_whole(archives):
     }
 
 
-def test_a_bam_with_the_barcodes_in_its_tags_is_counted_as_a_bam(archives):
+def test_a_bam_with_the_barcodes_in_its_tags_is_turned_to_fastq(archives):
     tables, _ = resolved(archives, "GSM9000003", quantifier="starsolo")
-    assert tables.samples[0]["quantifier"] == "bam"
+    assert tables.samples[0]["quantifier"] == "starsolo"
     assert tables.samples[0]["suspension_type"] == "nucleus"
     (unit,) = tables.units
+    assert unit["read1"] == unit["read2"] == "https://ftp.sra.ebi.ac.uk/vol1/run/SRR9000004/heart.bam.1"
+    assert (len(unit["read1_md5"]), unit["read2_md5"], unit["read2_bytes"]) == (32, "", "")
+
+
+def test_a_bam_is_counted_as_it_is_when_asked(archives):
+    tables, _ = resolved(archives, "GSM9000003", bams="count")
+    assert tables.samples[0]["quantifier"] == "bam"
+    (unit,) = tables.units
     assert unit["path"] == "https://ftp.sra.ebi.ac.uk/vol1/run/SRR9000004/heart.bam.1"
-    assert len(unit["path_md5"]) == 32
     assert "read1" not in unit
+
+
+def test_several_bams_of_one_library_are_turned_to_fastq_in_any_case(archives):
+    tables, _ = resolved(archives, "SRX9000011", bams="count")
+    assert tables.samples[0]["quantifier"] == "kb"
+    assert [unit["unit"] for unit in tables.units] == ["SRR9000012", "SRR9000013"]
+    assert all(unit["read1"] == unit["read2"] for unit in tables.units)
 
 
 def test_a_submitters_lanes_are_paired_by_name_and_index_reads_left_out(archives):
@@ -419,7 +433,7 @@ def test_the_command_writes_three_tables_that_the_workflow_reads(archives, tmp_p
     assert result.exit_code == 0, result.output
     assert "SRR9999999: neither archive has a run of it" in result.stderr
     assert (
-        f"{tmp_path}: 8 samples, 10 units (7 runs with a note), 9 runs set aside, 1 accessions absent" in result.stderr
+        f"{tmp_path}: 9 samples, 12 units (9 runs with a note), 7 runs set aside, 1 accessions absent" in result.stderr
     )
     samples = [row for _, row in read_rows(Sample, tmp_path / "samples.tsv")]
     units = [row for _, row in read_rows(Unit, tmp_path / "units.tsv")]

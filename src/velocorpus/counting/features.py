@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from velocorpus.counting.chromosomes import fold_gtf_name
+from velocorpus.counting.chromosomes import fold_gtf_name, number_chromosomes
+from velocorpus.counting.corrections import CHROMOSOME_NAMES, LONG_INTRON, TOUCHING_EXONS
 from velocorpus.reference.gtf import MINUS, NO_STRAND, TranscriptModels
 
 LONGEST_INTRON = 1_000_000
@@ -42,51 +43,32 @@ class Features:
     in_bin: np.ndarray  # int32
 
 
-def build_features(models: TranscriptModels) -> Features:
-    """Exons and introns of every transcript with a strand, sorted into bins by group."""
-    chromosomes: dict[str, int] = {}
-    columns: list[tuple[int, int, bool, int, int, int, int]] = []
-    for t in range(len(models.transcript_ids)):
-        name = fold_gtf_name(models.chromosomes[models.chromosome[t]])
-        c = chromosomes.setdefault(name, len(chromosomes))
-        if models.strand[t] == NO_STRAND:
-            continue
-        minus = bool(models.strand[t] == MINUS)
-        inside = slice(models.exon_offset[t], models.exon_offset[t + 1])
-        starts, ends = models.exon_start[inside].tolist(), models.exon_end[inside].tolist()
-        numbers = models.exon_number[inside].tolist()
-        starts, ends, numbers = _without_far_upstream(starts, ends, numbers, minus)
-        for i, (start, end) in enumerate(zip(starts, ends, strict=True)):
-            columns.append((start, end, False, NOWHERE, NOWHERE, t, 2 * c + minus))
-            if i + 1 < len(starts):
-                before, after = _neighbours(numbers[i], len(starts), minus)
-                columns.append(
-                    (
-                        end + 1,
-                        starts[i + 1] - 1,
-                        True,
-                        NOWHERE if before is None else ends[before],
-                        NOWHERE if after is None else starts[after],
-                        t,
-                        2 * c + minus,
-                    )
-                )
-    table = np.array(columns, dtype=np.int64).reshape(-1, 7)
-    first, last, group = table[:, 0], table[:, 1], table[:, 6]
-    n_groups = 2 * len(chromosomes)
-    reach = np.zeros(n_groups, dtype=np.int64)
-    np.maximum.at(reach, group, np.maximum(first, last))
-    first_bin = np.concatenate([[0], np.cumsum((reach >> BIN_BITS) + 1)]).astype(np.int64)
-    low, high = np.minimum(first, last) >> BIN_BITS, np.maximum(first, last) >> BIN_BITS
+def build_features(models: TranscriptModels, correct: frozenset[str] = frozenset()) -> Features:
+    """Exons and introns of every transcript with a strand, sorted into bins by group.
+
+    Of the `corrections` in `correct` those of names, long introns and touching exons are made here.
+    """
+    chromosomes = number_chromosomes(models.chromosomes, exact_names=CHROMOSOME_NAMES in correct)
+    start, end, is_intron, before, after, transcript = _features(
+        models.strand, models.exon_offset, models.exon_start, models.exon_end, models.exon_number,
+        LONG_INTRON not in correct, TOUCHING_EXONS not in correct,
+    )  # fmt: skip
+    folded = models.chromosomes if CHROMOSOME_NAMES in correct else [fold_gtf_name(name) for name in models.chromosomes]
+    group = 2 * np.array([chromosomes[name] for name in folded])[models.chromosome] + (models.strand == MINUS)
+    group = group[transcript]
+    low, high = np.minimum(start, end) >> BIN_BITS, np.maximum(start, end) >> BIN_BITS
+    last_bin = np.zeros(2 * len(chromosomes), dtype=np.int64)
+    np.maximum.at(last_bin, group, high)
+    first_bin = np.concatenate([[0], np.cumsum(last_bin + 1)])
     bin_offset, in_bin = _fill_bins(first_bin[group] + low, first_bin[group] + high, int(first_bin[-1]))
     return Features(
         chromosomes=chromosomes,
-        start=first.astype(np.int32),
-        end=last.astype(np.int32),
-        is_intron=table[:, 2].astype(bool),
-        exon_before=table[:, 3].astype(np.int32),
-        exon_after=table[:, 4].astype(np.int32),
-        transcript=table[:, 5].astype(np.int32),
+        start=start,
+        end=end,
+        is_intron=is_intron,
+        exon_before=before,
+        exon_after=after,
+        transcript=transcript,
         gene=models.gene,
         first_bin=first_bin,
         bin_offset=bin_offset,
@@ -94,38 +76,54 @@ def build_features(models: TranscriptModels) -> Features:
     )
 
 
-def _without_far_upstream(
-    starts: list[int], ends: list[int], numbers: list[int], minus: bool
-) -> tuple[list[int], list[int], list[int]]:
-    """Cut a transcript at an intron over 1 Mb, lest it hide the genes inside; the downstream part is renumbered."""
-    long = [i for i in range(len(starts) - 1) if starts[i + 1] - ends[i] - 1 > LONGEST_INTRON]
-    if not long:
-        return starts, ends, numbers
-    kept = slice(0, long[0] + 1) if minus else slice(long[-1] + 1, None)
-    along = list(range(1, len(starts[kept]) + 1))
-    return starts[kept], ends[kept], along[::-1] if minus else along
-
-
-def _neighbours(number: int, n_exons: int, minus: bool) -> tuple[int | None, int | None]:
-    """Indices of the exons that velocyto takes for the neighbours of the intron after an exon of this number.
-
-    It finds them by number, not by place, which differs only where a GTF numbers its exons oddly; negative indices
-    count from the end, and where it would stop with an IndexError there is no neighbour.
-    """
-    if minus:
-        intron = number - 1
-        before, after = 2 * n_exons - 2 * intron - 2, 2 * n_exons - 2 * intron
-    else:
-        before, after = 2 * number - 2, 2 * number
-    return _exon_index(before, n_exons), _exon_index(after, n_exons)
-
-
-def _exon_index(index: int, n_exons: int) -> int | None:
-    n_features = 2 * n_exons - 1
-    if not -n_features <= index < n_features:
-        return None
-    index %= n_features
-    return index // 2 if index % 2 == 0 else None
+@numba.njit(cache=True)
+def _features(strand, exon_offset, exon_start, exon_end, exon_number, cut_long, keep_empty):  # type: ignore[no-untyped-def]
+    """The columns of `Features`, transcript by transcript, each exon before the intron that follows it."""
+    size = 2 * exon_start.size
+    start, end, before, after, transcript = (
+        np.empty(size, np.int32), np.empty(size, np.int32), np.full(size, NOWHERE, np.int32),
+        np.full(size, NOWHERE, np.int32), np.empty(size, np.int32),
+    )  # fmt: skip
+    is_intron = np.zeros(size, np.bool_)
+    f = 0
+    for t in range(strand.size):
+        if strand[t] == NO_STRAND:
+            continue
+        minus = strand[t] == MINUS
+        low, high = exon_offset[t], exon_offset[t + 1]
+        was_cut = False
+        # Cut at an intron over 1 Mb, lest it hide the genes inside; the downstream part is numbered anew.
+        for i in range(low, high - 1):
+            if cut_long and exon_start[i + 1] - exon_end[i] - 1 > LONGEST_INTRON:
+                was_cut = True
+                if minus:
+                    high = i + 1
+                    break
+                low = i + 1
+        n_exons = high - low
+        for i in range(low, high):
+            start[f], end[f], transcript[f] = exon_start[i], exon_end[i], t
+            f += 1
+            if i + 1 == high or (not keep_empty and exon_start[i + 1] <= exon_end[i] + 1):
+                continue
+            start[f], end[f], transcript[f], is_intron[f] = exon_end[i] + 1, exon_start[i + 1] - 1, t, True
+            number = np.int64(exon_number[i])
+            if was_cut:
+                number = high - i if minus else i - low + 1
+            # velocyto finds the exons beside an intron by number, not by place, as indices among the transcript's
+            # exons and introns, which differs only where a GTF numbers its exons oddly: negative ones count from the
+            # end, and where it would stop with an IndexError, or finds an intron, there is no neighbour.
+            index = 2 * (n_exons - number) if minus else 2 * number - 2
+            n_features = 2 * n_exons - 1
+            for beside in (index, index + 2):
+                if -n_features <= beside < n_features and beside % n_features % 2 == 0:
+                    exon = low + beside % n_features // 2
+                    if beside == index:
+                        before[f] = exon_end[exon]
+                    else:
+                        after[f] = exon_start[exon]
+            f += 1
+    return start[:f], end[:f], is_intron[:f], before[:f], after[:f], transcript[:f]
 
 
 @numba.njit(cache=True)

@@ -103,13 +103,24 @@ def _fill(texts, ends, keys, places):  # type: ignore[no-untyped-def]
         first = ends[i]
 
 
+def unpack_text(packed: int) -> str:
+    """The text of a number that is not negative."""
+    n = (packed.bit_length() - 1) // 2
+    return "".join("ACGT"[packed >> 2 * (n - 1 - i) & 3] for i in range(n))
+
+
 @numba.njit(nogil=True, cache=True)
-def find_barcode(text, first, end, keys, places):  # type: ignore[no-untyped-def]
-    """Place in the list of the barcode in bytes first..end of `text`, up to its first `-`; or NOT_LISTED."""
+def pack_barcode(text, first, end):  # type: ignore[no-untyped-def]
+    """The number of the barcode in bytes first..end of `text`, up to its first `-`."""
     stop = first
     while stop < end and text[stop] != _DASH:
         stop += 1
-    key = pack_text(text, first, stop)
+    return pack_text(text, first, stop)
+
+
+@numba.njit(nogil=True, cache=True)
+def find_barcode(key, keys, places):  # type: ignore[no-untyped-def]
+    """Place in the list of a packed barcode, or NOT_LISTED."""
     slot = spread(key) & (keys.size - 1)
     while keys[slot] != 0:
         if keys[slot] == key:

@@ -28,7 +28,7 @@ _FIELDS = "required_fields=0x83e"
 
 
 def read_batches(path: Path | str, barcodes: Sequence[str], selection: Selection) -> Generator[ReadBatch]:
-    """The reads that may count, in batches; `selection.keys` is not used. `UserMistake` for a broken file."""
+    """The reads that may count, in batches; `barcodes` are those of `selection`. `UserMistake` for a broken file."""
     cell_of = {barcode: i for i, barcode in enumerate(barcodes)}
     try:
         with pysam.AlignmentFile(str(path), check_sq=False, format_options=[_FIELDS]) as alignments:
@@ -49,7 +49,7 @@ def read_batches(path: Path | str, barcodes: Sequence[str], selection: Selection
 def _batch(reads: list[pysam.AlignedSegment], cell_of: dict[str, int], selection: Selection) -> ReadBatch:
     outcomes = np.zeros(N_READ_OUTCOMES, dtype=np.int64)
     n_without_nh = 0
-    rows: list[tuple[int, int, bool, int, int, int, int]] = []
+    rows: list[tuple[int, int, bool, int, int, int, int, int]] = []
     operations: list[int] = []
     for read in reads:
         if read.is_unmapped or read.reference_id < 0:
@@ -61,7 +61,8 @@ def _batch(reads: list[pysam.AlignedSegment], cell_of: dict[str, int], selection
             n_without_nh += 1
             unique = read.mapping_quality == UNIQUE_MAPQ
         cell, umi = (_text(read, tag) for tag in (selection.cell_tag, selection.umi_tag))
-        place = -1 if cell is None else cell_of.get(cell.split("-")[0], -1)
+        bare = "" if cell is None else cell.split("-")[0]
+        place = cell_of.get(bare, -1) if cell_of else 0
         molecule = 0 if umi is None else _packed(umi)
         if selection.skip_flagged and read.flag & FLAGS_ASIDE:
             outcomes[FLAGGED] += 1
@@ -76,19 +77,20 @@ def _batch(reads: list[pysam.AlignedSegment], cell_of: dict[str, int], selection
         else:
             cigar = read.cigartuples or ()
             rows.append(
-                (read.reference_id, read.reference_start + 1, read.is_reverse, place, molecule, 4 * len(operations),
-                 len(cigar))
+                (read.reference_id, read.reference_start + 1, read.is_reverse, place, _packed(bare), molecule,
+                 4 * len(operations), len(cigar))
             )  # fmt: skip
             operations += [length << 4 | operation for operation, length in cigar]
-    table = np.array(rows, dtype=np.int64).reshape(-1, 7)
+    table = np.array(rows, dtype=np.int64).reshape(-1, 8)
     return ReadBatch(
         chromosome=table[:, 0].astype(np.int32),
         position=table[:, 1].astype(np.int32),
         minus=table[:, 2].astype(bool),
         cell=table[:, 3].astype(np.int32),
-        umi=table[:, 4].copy(),
-        cigar_at=table[:, 5].copy(),
-        n_operations=table[:, 6].astype(np.int32),
+        barcode=table[:, 4].copy(),
+        umi=table[:, 5].copy(),
+        cigar_at=table[:, 6].copy(),
+        n_operations=table[:, 7].astype(np.int32),
         bytes=np.array(operations, dtype="<u4").view(np.uint8),
         outcomes=outcomes,
         n_without_nh=n_without_nh,

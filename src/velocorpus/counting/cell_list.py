@@ -1,12 +1,19 @@
 """The barcodes of a tagged BAM that are cells, where nobody gave a list."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from velocorpus.counting.bam import check_bam
+from velocorpus.counting.bam import read_header
+from velocorpus.counting.barcodes import unpack_text
+from velocorpus.counting.bgzf import Chunk
+from velocorpus.counting.molecules import group_molecules
+from velocorpus.counting.reads import Selection, decode
+from velocorpus.counting.scan import read_source
+from velocorpus.counting.spill import Reads, ReadStore
 from velocorpus.errors import UserMistake
 from velocorpus.files import write_text
 
@@ -18,25 +25,30 @@ class Called(Protocol):
     def threshold(self) -> int: ...  # noqa: D102
 
 
-def molecules_of(bam: Path | str, *, cell_tag: str = "CB", umi_tag: str = "UB") -> dict[str, int]:
-    """Corrected barcode (without `-1`) → its different UMIs over all aligned reads.
+def molecules_of(bam: Path | str, *, cell_tag: str = "CB", umi_tag: str = "UB", threads: int = 1) -> dict[str, int]:
+    """Corrected barcode (without `-1`) → its different UMIs over all uniquely mapped reads.
 
     A UMI seen in two genes counts once: enough to tell cells from empty droplets, not a count of molecules.
     """
-    import pysam
-
-    check_bam(bam)
-    seen: set[tuple[str, str]] = set()
-    with pysam.AlignmentFile(str(bam), "rb", check_sq=False) as alignments:
-        for read in alignments.fetch(until_eof=True):
-            if not read.is_unmapped and read.has_tag(cell_tag) and read.has_tag(umi_tag):
-                seen.add((str(read.get_tag(cell_tag)).split("-")[0], str(read.get_tag(umi_tag))))
-    molecules: dict[str, int] = {}
-    for barcode, _ in seen:
-        molecules[barcode] = molecules.get(barcode, 0) + 1
-    if not molecules:
-        raise UserMistake(f"{bam} has no aligned read with the tags {cell_tag} and {umi_tag}; give a list of cells.")
-    return dict(sorted(molecules.items()))
+    header = read_header(bam)
+    nothing = np.empty(0, dtype=np.int64)
+    selection = Selection(nothing, nothing.astype(np.int32), cell_tag, umi_tag)
+    number_of: dict[int, int] = {}
+    with ReadStore() as store, ThreadPoolExecutor(threads) as pool:
+        for read in read_source(bam, header, (), selection, pool, threads):
+            batch = decode(bam, read, len(header.chromosomes), selection) if isinstance(read, Chunk) else read
+            seen, place = np.unique(batch.barcode, return_inverse=True)
+            numbers = np.array([number_of.setdefault(key, len(number_of)) for key in seen.tolist()], dtype=np.int32)
+            store.add(Reads(numbers[place], batch.umi, np.zeros(batch.umi.size, dtype=np.int32)))
+        n_molecules = np.zeros(len(number_of), dtype=np.int64)
+        for part in store.parts():
+            n_molecules += np.bincount(group_molecules(*part)[0], minlength=n_molecules.size)
+    found = {unpack_text(key): int(n_molecules[number]) for key, number in number_of.items() if key > 1}
+    if not found:
+        raise UserMistake(
+            f"{bam} has no uniquely mapped read with the tags {cell_tag} and {umi_tag}; give a list of cells."
+        )
+    return dict(sorted(found.items()))
 
 
 def write_cell_list(

@@ -29,7 +29,7 @@ class Molecules(NamedTuple):
 
 def decide_molecules(reads: Reads, stories: Stories, gene_of: np.ndarray, decisions: np.ndarray) -> Molecules:
     """Decide every molecule of `reads`; `gene_of` is int32 by transcript, `decisions` `rules.decision_table`."""
-    cell, edge, class_ = _group(*reads)
+    cell, edge, class_ = group_molecules(*reads)
     gene = np.full(cell.size, -1, dtype=np.int32)
     outcome = np.empty(cell.size, dtype=np.uint8)
     _decide(edge, class_, tuple(stories), gene_of, decisions, gene, outcome)
@@ -40,7 +40,7 @@ def decide_molecules(reads: Reads, stories: Stories, gene_of: np.ndarray, decisi
 
 
 @numba.njit(nogil=True, cache=True)
-def _group(cell, umi, class_):  # type: ignore[no-untyped-def]
+def group_molecules(cell, umi, class_):  # type: ignore[no-untyped-def]
     """Each molecule's cell, where its reads begin, and the classes of all reads, sorted by molecule."""
     n_reads = cell.size
     slots = np.full(max(16, 1 << int(np.ceil(np.log2(2 * n_reads + 1)))), -1, dtype=np.int32)

@@ -11,7 +11,7 @@ import numba
 import numpy as np
 
 from velocorpus.counting.accounting import FLAGGED, MULTIMAPPED, N_READ_OUTCOMES, ODD_UMI, UNLISTED, UNMAPPED, UNTAGGED
-from velocorpus.counting.barcodes import NOT_LISTED, find_barcode, pack_text
+from velocorpus.counting.barcodes import NOT_LISTED, find_barcode, pack_barcode, pack_text
 from velocorpus.counting.bgzf import BrokenBam, Chunk, read_int32
 
 UNIQUE_MAPQ = 255  # of STAR and Cell Ranger
@@ -38,7 +38,7 @@ _WRONG = {
 class Selection:
     """Which reads may count, and by which tags they are known."""
 
-    keys: np.ndarray  # of `barcodes.barcode_table`
+    keys: np.ndarray  # of `barcodes.barcode_table`; empty: every barcode will do, and all are cell 0
     places: np.ndarray
     cell_tag: str = "CB"
     umi_tag: str = "UB"
@@ -58,6 +58,7 @@ class ReadBatch:
     position: np.ndarray  # int32
     minus: np.ndarray  # bool
     cell: np.ndarray  # int32, place in the list of barcodes
+    barcode: np.ndarray  # int64, see `barcodes.pack_text`
     umi: np.ndarray  # int64, see `barcodes.pack_text`
     cigar_at: np.ndarray  # int64
     n_operations: np.ndarray  # int32
@@ -70,19 +71,19 @@ def decode(path: object, chunk: Chunk, n_chromosomes: int, selection: Selection)
     """The reads of a chunk that may count; `BrokenBam` for a record that contradicts itself."""
     n = chunk.n_records
     chromosome, position, cell, n_operations = (np.empty(n, dtype=np.int32) for _ in range(4))
-    umi, cigar_at = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
+    barcode, umi, cigar_at = (np.empty(n, dtype=np.int64) for _ in range(3))
     minus = np.empty(n, dtype=np.bool_)
     outcomes = np.zeros(N_READ_OUTCOMES, dtype=np.int64)
     kept, n_without_nh, wrong, at = _decode(
         chunk.data, chunk.start, n, n_chromosomes, selection.keys, selection.places,
         np.frombuffer((selection.cell_tag + selection.umi_tag).encode(), dtype=np.uint8),
         selection.skip_flagged, selection.skip_odd_umis,
-        chromosome, position, minus, cell, umi, cigar_at, n_operations, outcomes,
+        chromosome, position, minus, cell, barcode, umi, cigar_at, n_operations, outcomes,
     )  # fmt: skip
     if wrong:
         raise BrokenBam(str(path), chunk.place(at), _WRONG[wrong])
     return ReadBatch(
-        chromosome[:kept], position[:kept], minus[:kept], cell[:kept], umi[:kept], cigar_at[:kept],
+        chromosome[:kept], position[:kept], minus[:kept], cell[:kept], barcode[:kept], umi[:kept], cigar_at[:kept],
         n_operations[:kept], chunk.data, outcomes, n_without_nh,
     )  # fmt: skip
 
@@ -90,7 +91,7 @@ def decode(path: object, chunk: Chunk, n_chromosomes: int, selection: Selection)
 @numba.njit(nogil=True, cache=True)
 def _decode(  # type: ignore[no-untyped-def]
     data, at, n, n_chromosomes, keys, places, tags, skip_flagged, skip_odd_umis,
-    chromosome, position, minus, cell, umi, cigar_at, n_operations, outcomes,
+    chromosome, position, minus, cell, barcode, umi, cigar_at, n_operations, outcomes,
 ):  # fmt: skip
     """Write the reads that may count to the arrays; return their number, those without NH, what is wrong and where."""
     kept = n_without_nh = 0
@@ -177,7 +178,8 @@ def _decode(  # type: ignore[no-untyped-def]
         if cell_first == _NOT_SEEN or umi_first == _NOT_SEEN:
             outcomes[UNTAGGED] += 1
             continue
-        place = find_barcode(data, cell_first, cell_end, keys, places)
+        key = pack_barcode(data, cell_first, cell_end)
+        place = find_barcode(key, keys, places) if keys.size else np.int32(0)
         if place == NOT_LISTED:
             outcomes[UNLISTED] += 1
             continue
@@ -189,6 +191,7 @@ def _decode(  # type: ignore[no-untyped-def]
         position[kept] = read_int32(data, record + 8) + 1
         minus[kept] = flag & 16 != 0
         cell[kept] = place
+        barcode[kept] = key
         umi[kept] = molecule
         cigar_at[kept] = cigar
         n_operations[kept] = n_cigar

@@ -56,7 +56,7 @@ def scan(
         batch = decode(path, read, len(header.chromosomes), selection) if isinstance(read, Chunk) else read
         return batch, matcher.match(batch)
 
-    with closing(_source(path, header, barcodes, selection, pool, threads)) as source:
+    with closing(read_source(path, header, barcodes, selection, pool, threads)) as source:
         for batch, matched in in_order(pool, work, source, threads):
             outcomes += batch.outcomes
             n_without_nh += batch.n_without_nh
@@ -65,9 +65,10 @@ def scan(
     return Scanned(outcomes, n_without_nh, classes)
 
 
-def _source(
+def read_source(
     path: Path | str, header: Header, barcodes: Sequence[str], selection: Selection, pool: Executor, threads: int
 ) -> Generator[Chunk | ReadBatch]:
+    """The file's records in its order: chunks of a BAM, reads of a SAM or CRAM."""
     if header.first_record is None:
         yield from read_batches(path, barcodes, selection)
     else:

@@ -15,6 +15,7 @@ import itertools
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -68,6 +69,10 @@ class Run:
     notes: dict[str, float] = field(default_factory=dict)
 
 
+class Failed(Exception):
+    """A peer's process ended with an error; the others go on."""
+
+
 def measured(command: list[str], folder: Path, env: dict[str, str] | None = None) -> tuple[float, float, float, str]:
     """Run a command in `folder`: wall and CPU seconds, peak memory of the process tree in GB, what it printed."""
     log = folder / "log.txt"
@@ -82,19 +87,29 @@ def measured(command: list[str], folder: Path, env: dict[str, str] | None = None
     with log.open("wb") as out:
         begin = time.perf_counter()
         child = subprocess.Popen(
-            command, stdout=out, stderr=subprocess.STDOUT, cwd=folder, env={**os.environ, **(env or {})}
+            command,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+            env={**os.environ, **(env or {})},
+            start_new_session=True,
         )
         watcher = threading.Thread(target=watch, args=(child.pid,))
         watcher.start()
-        # wait4 and not wait: it tells this child's own CPU time and peak, its children's included.
-        _, status, usage = os.wait4(child.pid, 0)
-        wall = time.perf_counter() - begin
+        try:
+            # wait4 and not wait: it tells this child's own CPU time and peak, its children's included.
+            _, status, usage = os.wait4(child.pid, 0)
+            wall = time.perf_counter() - begin
+        except BaseException:
+            os.killpg(child.pid, signal.SIGKILL)
+            raise
+        finally:
+            done.set()
+            watcher.join()
         child.returncode = os.waitstatus_to_exitcode(status)
-        done.set()
-        watcher.join()
     text = log.read_text(errors="replace")
     if child.returncode:
-        raise SystemExit(f"{' '.join(command)} ended with {child.returncode}:\n{text[-2000:]}")
+        raise Failed(f"{' '.join(command)} ended with {child.returncode}:\n{text[-2000:]}")
     return wall, usage.ru_utime + usage.ru_stime, max(peak, usage.ru_maxrss * 1024) / 1e9, text
 
 
@@ -198,7 +213,7 @@ def run_velocyto(sample: Sample, folder: Path) -> Run:
 
 
 def star_index(sample: Sample, folder: Path, threads: int) -> Path:
-    """STAR's index of the sample's genome, kept beside it; making it is not part of any time."""
+    """STAR's index, kept with the samples, whose genome is one and the same; making it is not part of any time."""
     index = folder / "star"
     if not (index / "SA").exists():
         say(f"indexing {sample.genome} for STAR")
@@ -289,7 +304,7 @@ def compare(options: argparse.Namespace, work: Path) -> dict[str, object]:
         jobs["velocyto"] = partial(run_velocyto, sample)
     if "starsolo" in options.peers:
         threads = max(options.threads)
-        index = star_index(sample, folder, threads)
+        index = star_index(sample, options.data, threads)
         jobs[f"STARsolo, threads {threads}"] = partial(run_starsolo, sample, index=index, threads=threads)
     slow = [name for name in jobs if name not in (*first, *fast)]
     order = [*first, *(["ours, nothing cached"] if "ours" in options.peers and not first else [])]
@@ -306,14 +321,19 @@ def compare(options: argparse.Namespace, work: Path) -> dict[str, object]:
     print(HEAD, flush=True)
     for name in order:
         with tempfile.TemporaryDirectory(dir=work) as aside:
-            runs.setdefault(name, []).append(jobs[name](Path(aside)))
+            try:
+                runs.setdefault(name, []).append(jobs[name](Path(aside)))
+            except Failed as error:
+                print(f"{name:28} failed: {error}", flush=True)
+                continue
             for made in ("counts.h5ad", "out/sample.loom"):
                 if (Path(aside) / made).exists() and name not in first:
                     results[name] = work / f"{name}{Path(made).suffix}"
                     shutil.move(Path(aside) / made, results[name])
         print(row(name, runs[name][-1]), flush=True)
     print("\nmedians, and how many times as long as ours with one thread\n" + HEAD)
-    ours = next((name for name in fast if name.startswith("ours")), None)
+    ours = next((name for name in results if name.startswith("ours, threads")), None)
+    runs = {name: of_peer for name, of_peer in runs.items() if of_peer}
     for name, of_peer in runs.items():
         middle = median(of_peer)
         ratio = f"{middle.wall_s / median(runs[ours]).wall_s:8.2f} x" if ours else ""

@@ -79,36 +79,41 @@ def _overlapping(
 def _shared(
     models: TranscriptModels, gene: np.ndarray, start: np.ndarray, end: np.ndarray, genome: Mapping[str, bytearray]
 ) -> np.ndarray:
-    """Genes of whose exonic words of `K` bases, either strand, another gene has `SHARED_WORDS` or more."""
+    """Genes of whose exonic words of `K` bases, either strand, another gene has `SHARED_WORDS` or more elsewhere.
+
+    Where exons of two genes lie over each other their words are at one place, which is an overlap and not a copy.
+    """
     code = np.full(256, 4, dtype=np.uint8)
     code[np.frombuffer(b"ACGT", dtype=np.uint8)] = range(4)
     chromosome = np.repeat(models.chromosome, np.diff(models.exon_offset))
-    words, owners = [], []
+    words, owners, places = [], [], []
     for number, name in enumerate(models.chromosomes):
         if name in genome:
             bases = code[np.frombuffer(genome[name], dtype=np.uint8)]
             here = chromosome == number
             exons = np.unique(np.stack([gene[here], start[here] - 1, end[here]]), axis=1)
-            found, owner = _words(bases, *(np.ascontiguousarray(row) for row in exons))
+            found, owner, at = _words(bases, *(np.ascontiguousarray(row) for row in exons))
             words.append(found)
             owners.append(owner)
+            places.append(at + number * _APART)
     n_genes = len(models.gene_ids)
     if not words:
         return np.zeros(n_genes, dtype=bool)
-    pairs = np.unique(np.stack([np.concatenate(words), np.concatenate(owners)]), axis=1)
-    word, owner = pairs
-    _, which, n = np.unique(word, return_inverse=True, return_counts=True)
-    total = np.bincount(owner.astype(np.int64), minlength=n_genes)
-    shared = np.bincount(owner.astype(np.int64), weights=n[which] > 1, minlength=n_genes)
+    each, which = np.unique(np.concatenate(words), return_inverse=True)
+    word, owner = np.unique(np.stack([which, np.concatenate(owners)]), axis=1)
+    at, _ = np.unique(np.stack([which, np.concatenate(places)]), axis=1)
+    of_others = (np.bincount(word, minlength=len(each)) > 1) & (np.bincount(at, minlength=len(each)) > 1)
+    total = np.bincount(owner, minlength=n_genes)
+    shared = np.bincount(owner, weights=of_others[word], minlength=n_genes)
     return (total > 0) & (shared >= SHARED_WORDS * np.maximum(total, 1))
 
 
 @numba.njit(cache=True)
 def _words(bases, gene, start, end):  # type: ignore[no-untyped-def]
-    """The sampled words of every exon, the smaller of both strands' (uint64), and the genes that they are of."""
+    """The sampled words of every exon, the smaller of both strands' (uint64), their genes and last bases (int64)."""
     one, two, top = np.uint64(1), np.uint64(2), np.uint64(2 * (K - 1))
     mask = (one << np.uint64(2 * K)) - one
-    words, owners = [], []
+    words, owners, places = [], [], []
     for i in range(len(gene)):
         forward, backward, length = np.uint64(0), np.uint64(0), 0
         for position in range(start[i], min(end[i], len(bases))):
@@ -125,5 +130,6 @@ def _words(bases, gene, start, end):  # type: ignore[no-untyped-def]
                 mixed = mixed * np.uint64(0x9E3779B97F4A7C15)
                 if (mixed >> np.uint64(40)) % np.uint64(EVERY) == 0:
                     words.append(word)
-                    owners.append(np.uint64(gene[i]))
-    return np.array(words, dtype=np.uint64), np.array(owners, dtype=np.uint64)
+                    owners.append(gene[i])
+                    places.append(position)
+    return np.array(words, dtype=np.uint64), np.array(owners, dtype=np.int64), np.array(places, dtype=np.int64)

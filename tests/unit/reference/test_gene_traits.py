@@ -68,3 +68,9 @@ def test_genes_with_one_sequence_share_it_whichever_strand(told):
     }
     assert told(genes, genome) == {"A": (traits.SHARED,), "B": (traits.SHARED,), "C": ()}
     assert told(genes) == {"A": (), "B": (), "C": ()}
+
+
+def test_exons_that_lie_over_each_other_are_an_overlap_and_no_copy(told):
+    genome = {"1": bytearray("".join(np.random.default_rng(1).choice(list("ACGT"), 3000)).encode())}
+    found = told({"A": PLAIN, "B": [("+", [(1001, 1100), (2201, 2300)])]}, genome)
+    assert found == {"A": (traits.OVERLAP,), "B": (traits.OVERLAP,)}

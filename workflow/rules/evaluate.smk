@@ -8,7 +8,7 @@ OUTPUTS:
 
 
 rule compare_counts:
-    """Counts of one sample against its truth, or against other counts of the same reads."""
+    """Counts of one sample against its truth, or against other counts of the same reads; a sample set aside has none."""
     input:
         outcomes=counts_compared,
         truth=truth_compared,
@@ -22,17 +22,21 @@ rule compare_counts:
         ),
     log:
         "logs/compare_counts/{sample}.log",
+    retries: RETRIES
     conda:
         "../../envs/velocorpus.yaml"
     resources:
+        attempt=attempt_of,
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=30,
     params:
         counts=counts_labelled,
         truth=lambda wildcards, input: repeated("--truth", input.truth),
     shell:
-        "velocorpus concord {params.counts:q} {params.truth:q} --out {output.table:q} --figure {output.figure:q} "
-        "2> {log:q}"
+        step_of_sample(
+            "compare",
+            "velocorpus concord {params.counts:q} {params.truth:q} --out {output.table:q} --figure {output.figure:q}",
+        )
 
 
 rule tell_corpus:

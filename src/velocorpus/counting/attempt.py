@@ -95,7 +95,7 @@ def again(results: Path, states: Collection[str], samples: Collection[str] = ())
         if (outcome := refusal_at(folder / OUTCOME_FILE)) is not None
         and outcome.state in states
         and (not samples or outcome.sample in samples)
-        for pattern in (f"*/{folder.name}/**/*", f"*/{folder.name}.*", f"*/samples/{folder.name}.*")
+        for pattern in (f"*/{folder.name}/**/*", f"*/{folder.name}.*", f"*/*/{folder.name}.*")
         for path in sorted(results.glob(pattern))
         if getattr(refusal_at(path), "sample", None) == folder.name
     ]

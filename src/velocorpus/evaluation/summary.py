@@ -9,6 +9,7 @@ from typing import Any
 
 from velocorpus import names
 from velocorpus.corpus.vocabulary import read_table
+from velocorpus.counting.outcome import Outcome, refusal_at
 from velocorpus.errors import UserMistake
 from velocorpus.evaluation.table import Table, Value
 from velocorpus.files import open_text, read_json, replacing
@@ -143,18 +144,23 @@ def to_html(tables: Sequence[Table]) -> str:
 
 
 def read_tables(paths: Sequence[Path]) -> list[Table]:
-    """The tables of several files, in the order given; a file that is no table is refused.
+    """The tables of several files, in the order given; a file that is no table is refused, one that was not made said.
 
     Tables of one kind (same title and columns) become one, whose first column is the name of each row's file.
     """
     found: dict[tuple[str, tuple[str, ...]], list[tuple[Path, Table]]] = {}
     for path in paths:
+        refusal = refusal_at(path)
         try:
-            table = Table.read(path)
+            table = _not_compared(refusal) if refusal else Table.read(path)
         except (KeyError, TypeError):
             raise UserMistake(f"{path} is not a table of results; make it again by `velocorpus evaluate`.") from None
         found.setdefault((table.title, table.columns), []).append((path, table))
     return [members[0][1] if len(members) == 1 else _joined(members) for members in found.values()]
+
+
+def _not_compared(refusal: Outcome) -> Table:
+    return Table("Not compared", ("set aside", "why"), ((refusal.sample, refusal.reason),))
 
 
 def _joined(members: Sequence[tuple[Path, Table]]) -> Table:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from velocorpus.counting.outcome import write_outcome
 from velocorpus.errors import UserMistake
 from velocorpus.evaluation.summary import loss_curves, read_tables, to_html, to_text
 from velocorpus.evaluation.table import Table, Value
@@ -41,6 +42,11 @@ def test_a_file_that_is_no_table_is_named(tmp_path):
     (tmp_path / "x.json").write_text("{}")
     with pytest.raises(UserMistake, match=r"x\.json is not a table of results"):
         read_tables([tmp_path / "x.json"])
+
+
+def test_a_comparison_that_was_not_made_says_why(tmp_path):
+    write_outcome(tmp_path / "a.json", sample="a", state="refused", reason="No cells.", stage="count")
+    assert "No cells." in to_html(read_tables([tmp_path / "a.json"]))
 
 
 def test_curves_are_drawn_with_whatever_was_validated(tmp_path):

@@ -74,6 +74,11 @@ class QuantifyConfig(Section):
         ge=1,
         description="A BAM given without a list of cells: barcodes with this many UMIs are cells; empty: the knee.",
     )
+    kb_cells: Literal["emptydrops", "knee"] = Field(
+        "emptydrops",
+        description="What calls the cells of kb's raw counts; EmptyDrops needs empty droplets to learn from: the knee "
+        "decides where there are not 45,000 barcodes.",
+    )
     cellranger: str = Field("cellranger", description="Your own licensed Cell Ranger: the command or its path.")
 
 

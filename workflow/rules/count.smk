@@ -58,6 +58,7 @@ rule count_reads:
         runtime=lambda wildcards, attempt: 240 * attempt,
     params:
         engine=count_engine,
+        called_by=lambda wildcards: cells_called_by(wildcards.sample),
         reference=lambda wildcards: TABLES.samples[wildcards.sample].reference,
         chemistry=lambda wildcards: TABLES.samples[wildcards.sample].chemistry,
     shell:
@@ -65,7 +66,8 @@ rule count_reads:
             "count",
             "velocorpus count --bam {input.bam:q} --barcodes {input.cells:q} --gtf {input.gtf:q} "
             "--sample {wildcards.sample:q} --engine {params.engine:q} --reference={params.reference:q} "
-            "--chemistry={params.chemistry:q} --threads {threads} --out results/counts/{wildcards.sample:q}/counts.h5ad",
+            "--chemistry={params.chemistry:q} --cells-called-by={params.called_by:q} --threads {threads} "
+            "--out results/counts/{wildcards.sample:q}/counts.h5ad",
         )
 
 

@@ -30,6 +30,7 @@ def count(
         list[str] | None, typer.Option(help="Undo one of velocyto's oddities; repeatable; see docs/counting.md.")
     ] = None,
     qc: Annotated[Path | None, typer.Option(help="Write what became of every read and molecule, as a TSV.")] = None,
+    cells_called_by: Annotated[str, typer.Option(help="What made the list of cells, kept in the file.")] = "",
     threads: Annotated[int, typer.Option(min=1, help="Threads; the counts do not depend on them.")] = 1,
 ) -> None:
     """Count spliced, unspliced and ambiguous molecules of a BAM, as velocyto 0.17.17 does."""
@@ -62,6 +63,7 @@ def count(
         "chemistry": chemistry,
         "logic": logic,
         "corrections": sorted(corrections),
+        "cells": {"chosen_by": "list", "method": cells_called_by, "listed": len(listed)},
     }
     if engine == "velocyto":
         _count_by_velocyto(bam, gtf, listed, out, sample, logic, threads, source, models)

@@ -55,7 +55,7 @@ def count(
         )
     existing(bam, "BAM")
     listed = read_barcodes(barcodes)
-    models, features, reference_digest = cached_features(gtf, exact_names=CHROMOSOME_NAMES in corrections, say=_say)
+    models, features, reference_digest = cached_features(gtf, corrections, say=_say)
     _say(f"{gtf.name}: {len(models.gene_ids)} genes, {len(models.transcript_ids)} transcripts")
     source: dict[str, Any] = {
         "reference": reference,

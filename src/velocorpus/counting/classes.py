@@ -21,7 +21,6 @@ from velocorpus.counting.rules import (
     INTRONS_ONLY_VALIDATED,
     MIXED_UNVALIDATED,
     MIXED_VALIDATED,
-    SOME_SPAN,
 )
 
 # What a transcript's matches are, as bits.
@@ -172,9 +171,7 @@ def weigh(transcript, bits, first, end, gene_of):  # type: ignore[no-untyped-def
         if gene_of[transcript[i]] != gene:
             gene = np.int32(-1)
         found = bits[i]
-        if found & SPAN:
-            evidence |= np.uint8(SOME_SPAN)
-        else:
+        if (found & SPAN) == 0:
             evidence &= ~np.uint8(ALL_SPAN)
         if (found & INTRON) == 0:
             evidence |= np.uint8(EXONS_ONLY)

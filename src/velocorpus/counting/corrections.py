@@ -10,7 +10,7 @@ from velocorpus.errors import UserMistake
 
 VELOCYTO, NONE = "velocyto", "none"
 SOFT_CLIP, CHROMOSOME_NAMES, LONG_SPAN, LONG_INTRON = "soft_clip", "chromosome_names", "long_span", "long_intron"
-TOUCHING_EXONS, FLAGS, ODD_UMIS, MASK, SPANNING = "touching_exons", "flags", "odd_umis", "mask", "spanning"
+TOUCHING_EXONS, FLAGS, ODD_UMIS, MASK = "touching_exons", "flags", "odd_umis", "mask"
 
 CORRECTIONS = {
     SOFT_CLIP: "a leading soft clip does not shift a read downstream",
@@ -21,7 +21,6 @@ CORRECTIONS = {
     FLAGS: "secondary, supplementary, duplicate and failed alignments do not count",
     ODD_UMIS: "reads whose UMI has other letters than A, C, G and T do not count",
     MASK: "the repeat mask is taken as it is written",
-    SPANNING: "exons in one transcript against a spanned boundary in the others is ambiguous, not spliced",
 }
 
 

@@ -7,7 +7,7 @@ their number.
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,7 @@ def count_bam(
     if logic not in LOGICS:
         raise UserMistake(f"'{logic}' is not a logic; allowed: {', '.join(LOGICS)}.")
     if features is None:
-        features = build_features(models)
+        features = build_features(models, correct)
     header = read_header(bam)
     placed = place_references(
         bam, header.chromosomes, features.chromosomes, models, exact_names=corrections.CHROMOSOME_NAMES in correct
@@ -100,7 +100,7 @@ def count_bam(
         shift_by_clip=corrections.SOFT_CLIP not in correct,
         longest_span=None if corrections.LONG_SPAN in correct else LONGEST_SPAN,
     )
-    decisions = decision_table(replace(LOGICS[logic], spanning_contradicts=corrections.SPANNING in correct))
+    decisions = decision_table(LOGICS[logic])
     with ReadStore(reads_in_memory=reads_in_memory) as store, ThreadPoolExecutor(threads) as pool:
         scanned = scan(bam, header, barcodes, selection, matcher, store, pool, threads)
         notes = check_reads(bam, scanned, len(barcodes), selection)

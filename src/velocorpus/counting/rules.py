@@ -30,7 +30,6 @@ class Evidence:
     mixed_unvalidated: bool  # some transcript has both, no span, no validated intron
     all_span: bool  # every transcript has a segment across a validated boundary
     single_match: bool  # one segment on one feature is all there is
-    some_span: bool  # some transcript has a segment across a validated boundary
 
     @property
     def mixed(self) -> bool:
@@ -47,7 +46,6 @@ class Evidence:
     MIXED_UNVALIDATED,
     ALL_SPAN,
     SINGLE_MATCH,
-    SOME_SPAN,
 ) = (1 << i for i in range(len(fields(Evidence))))
 
 
@@ -61,7 +59,6 @@ class Logic:
     unvalidated_several: bool
     mixed_unvalidated: bool
     introns_and_mixed: int  # transcripts disagree: introns only, or both
-    spanning_contradicts: bool = False  # a correction: spanning transcripts contradict one with exons only
 
 
 LOGICS = {
@@ -88,11 +85,9 @@ def _counted(allowed: bool) -> int:
 
 
 RULES: tuple[Rule, ...] = (
-    # To velocyto transcripts that span do not count against exons: exons only beside one that spans is spliced.
-    (
-        lambda e: e.exons_only and not e.introns_only and not e.mixed,
-        lambda e, logic: AMBIGUOUS if e.some_span and logic.spanning_contradicts else SPLICED,
-    ),
+    # Transcripts that span do not count against exons, but they cannot meet: a segment across a boundary touches one
+    # feature more in them than in a transcript with exons only, which is then not among the best.
+    (lambda e: e.exons_only and not e.introns_only and not e.mixed, lambda e, logic: SPLICED),
     (lambda e: e.all_span, lambda e, logic: UNSPLICED),
     (
         lambda e: e.introns_only_validated and not e.mixed and not e.exons_only,

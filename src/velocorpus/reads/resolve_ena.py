@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable
 
 from velocorpus.errors import UserMistake
-from velocorpus.reads.resolve_http import Service
+from velocorpus.reads.resolve_http import Refused, Service
 from velocorpus.reads.resolve_runs import Run, kind_of, run_of
 
 NEEDED = ("run_accession", "experiment_accession", "sample_accession", "study_accession", "fastq_ftp", "fastq_md5")
@@ -36,7 +36,12 @@ def look_up(service: Service, accessions: Iterable[str]) -> dict[str, list[Run]]
         if kind_of(accession) in LISTED:
             batches.setdefault(LISTED[kind_of(accession)], []).append(accession)
         else:
-            found[accession] = _ask(service, "filereport", {"accession": accession, "fields": fields, "limit": "0"})
+            try:
+                found[accession] = _ask(service, "filereport", {"accession": accession, "fields": fields, "limit": "0"})
+            except Refused as refused:
+                # An accession that ENA cannot place is absent; anything else refused is a mistake of the call.
+                if refused.status != 404 and not (refused.status == 400 and "accession" in refused.said.lower()):
+                    raise
     for kind, members in batches.items():
         for start in range(0, len(members), BATCH):
             listed = ",".join(members[start : start + BATCH])

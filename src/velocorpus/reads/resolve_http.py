@@ -1,5 +1,7 @@
 """A web service asked politely: so many requests a second, retries with backoff, an answer parsed or a sentence why."""
 
+import functools
+import ssl
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -15,10 +17,26 @@ MAX_WAIT_S = 120.0
 Answer = TypeVar("Answer")
 
 
+class Refused(UserMistake):
+    """A request that the service refused, with the status and its words."""
+
+    def __init__(self, where: str, status: int, said: str):
+        super().__init__(f"{where} was refused with status {status}: {said}")
+        self.status, self.said = status, said
+
+
 class _Broken(Exception):
     def __init__(self, reason: str, wait_s: float = 0.0):
         super().__init__(reason)
         self.wait_s = wait_s
+
+
+@functools.cache
+def _trusted() -> ssl.SSLContext:
+    """The certificates, read once for all services."""
+    import httpx
+
+    return httpx.create_ssl_context()
 
 
 class Service:
@@ -38,7 +56,7 @@ class Service:
         import httpx
 
         self.base = base.rstrip("/")
-        self.client = httpx.Client(timeout=TIMEOUT_S, follow_redirects=True, proxy=proxy)
+        self.client = httpx.Client(timeout=TIMEOUT_S, follow_redirects=True, proxy=proxy, verify=_trusted())
         self.spacing_s, self.next_at = 1 / per_second, 0.0
         self.always, self.retries, self.wait_s = dict(always or {}), retries, wait_s
 
@@ -48,7 +66,7 @@ class Service:
         """The parsed answer; an empty one (status 204) is parsed from an empty text.
 
         `parse` raises `ValueError` for an answer that is not of its form, which is then asked for again. Raises
-        `UserMistake` for a refused request and for a service that kept failing.
+        `Refused` for a refused request, `UserMistake` for a service that kept failing.
         """
         import tenacity
 
@@ -92,8 +110,7 @@ class Service:
             after = response.headers.get("Retry-After", "")
             raise _Broken(f"status {response.status_code}", float(after) if after.isdigit() else 0.0)
         if response.status_code not in (200, 204):
-            said = " ".join(response.text.split())[:200]
-            raise UserMistake(f"{self.base}/{path} was refused with status {response.status_code}: {said}")
+            raise Refused(f"{self.base}/{path}", response.status_code, " ".join(response.text.split())[:200])
         try:
             return parse(response.text if response.status_code == 200 else "")
         except ValueError as error:

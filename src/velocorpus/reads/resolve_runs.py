@@ -106,7 +106,7 @@ ACCESSION_COLUMN = re.compile(
 
 def run_of(row: Mapping[str, str]) -> Run:
     """The run that one row of ENA's report, of a run table or of a table of accessions describes."""
-    cells = {re.sub(r"[^a-z0-9]", "", key.lower()): " ".join((value or "").split()) for key, value in row.items()}
+    cells = {re.sub(r"[^a-z0-9]", "", key.lower()): " ".join(str(value or "").split()) for key, value in row.items()}
     known: dict[str, Any] = {}
     for column, value in cells.items():
         kind = kind_of(value) if ACCESSION_COLUMN.fullmatch(column) else ""

@@ -18,7 +18,7 @@ from velocorpus.errors import UserMistake
 from velocorpus.reads.resolve import look_up, services
 from velocorpus.reads.resolve_http import Service
 from velocorpus.reads.resolve_rows import Settings, tabulate
-from velocorpus.tables import Sample, Unit, read_rows
+from velocorpus.tables import Sample, Unit, load_tables, read_rows
 
 ANSWERS = Path(__file__).parents[2] / "data" / "resolve"
 ROWS = json.loads((ANSWERS / "ena_read_run.json").read_text())
@@ -58,6 +58,8 @@ class Archives:
         mood = self.moods.pop(0) if self.moods else None
         if isinstance(mood, int):
             status = mood
+        elif isinstance(mood, tuple):
+            status, text = mood
         elif mood == "cut":
             text = text[: len(text) // 2]
         elif mood is not None:
@@ -397,6 +399,20 @@ def test_a_refused_request_is_not_repeated_and_says_what_the_archive_said(archiv
     assert len(archives.asked) == 1
 
 
+@pytest.mark.parametrize("answer", [404, (400, '{"message": "Invalid accession provided"}')])
+def test_a_study_that_ena_cannot_place_is_absent_and_the_others_are_resolved(archives, answer):
+    archives.moods = [None, answer]
+    found = look_up(["PRJNA999999", "SRX9000001"], *both(archives))
+    assert list(found.absent) == ["PRJNA999999"]
+    assert len(found.runs) == 2
+
+
+def test_another_refusal_of_ena_ends_the_call(archives):
+    archives.moods = [None, (400, '{"message": "Invalid field(s) supplied: tissue_type"}')]
+    with pytest.raises(UserMistake, match=r"ena/filereport was refused with status 400: .*Invalid field"):
+        look_up(["PRJNA900001"], *both(archives))
+
+
 def test_a_host_that_is_not_there_is_a_sentence():
     nowhere = Service("http://127.0.0.1:9", per_second=100, retries=1, wait_s=0.01)
     with pytest.raises(UserMistake, match=r"did not answer in 2 tries \(ConnectError"):
@@ -440,6 +456,19 @@ def test_the_command_writes_three_tables_that_the_workflow_reads(archives, tmp_p
     assert {sample.sample for sample in samples} == {unit.sample for unit in units}
     assert {sample.reference for sample in samples if sample.organism == "human"} == {"r"}
     assert len((tmp_path / "runs.tsv").read_text().splitlines()) == 1 + 18
+
+
+def test_the_tables_pass_the_workflows_own_check(archives, tmp_path):
+    words = ("--reference", "human=h", "--reference", "mouse=m", "--chemistry", "10xv3", "--bams", "count")
+    run_line(archives, "PRJNA900001", *words, "--out", tmp_path)
+    for name in ("h.fa", "h.gtf"):
+        (tmp_path / name).touch()
+    rows = [
+        f"{name}\t{organism}\t{tmp_path}/h.fa\t{tmp_path}/h.gtf" for name, organism in (("h", "human"), ("m", "mouse"))
+    ]
+    (tmp_path / "references.tsv").write_text("\n".join(["reference\torganism\tfasta\tgtf", *rows, ""]))
+    tables = load_tables(*(tmp_path / f"{name}.tsv" for name in ("samples", "units", "references")))
+    assert {sample.quantifier for sample in tables.samples.values()} == {"kb", "bam"}
 
 
 def test_the_same_answers_in_another_order_of_asking_give_the_same_bytes(archives, tmp_path):

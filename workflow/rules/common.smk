@@ -117,6 +117,17 @@ def truth_compared(wildcards):
     return [truth] if truth else []
 
 
+def annotation_compared(wildcards):
+    reference = TABLES.samples[wildcards.sample].reference
+    return [f"results/reference/{reference}/genes.gtf"] if reference else []
+
+
+def genome_compared(wildcards):
+    """Which genes have each other's sequence is told from the genome, where the reference has one."""
+    reference = TABLES.references.get(TABLES.samples[wildcards.sample].reference)
+    return [f"results/reference/{reference.reference}/genome.fa"] if reference and reference.fasta else []
+
+
 def counts_labelled(wildcards):
     """Each count of the same reads by what made it: the quantifier, and the engine where it is not ours."""
     labels = {}
@@ -150,7 +161,11 @@ def evaluation_tables():
     """The tables of the report, in the order in which they are shown."""
     return [
         "results/evaluate/status.json",
-        *(f"results/evaluate/counts/{sample}.json" for sample in COMPARED),
+        *(
+            f"results/evaluate/{table}/{sample}.json"
+            for table in ("counts", "reasons", "genes")
+            for sample in COMPARED
+        ),
         "results/evaluate/corpus.json",
         *(["results/evaluate/expression.json"] if JUDGED_STUDIES else []),
         *(["results/evaluate/velocity.json", "results/evaluate/trajectory.json"] if JUDGED_BY_TRUTH else []),

@@ -1,19 +1,24 @@
 """Judgements: each is one table (JSON), with its figure; velocities and trajectories of whole studies.
 
 OUTPUTS:
-    results/evaluate/{corpus, expression, velocity, trajectory}.json, results/evaluate/counts/{sample}.json
+    results/evaluate/{corpus, expression, velocity, trajectory}.json
+    results/evaluate/{counts, reasons, genes}/{sample}.json
     results/figures/*.png
     results/studies/{study}.h5ad, results/velocities/{study}.h5ad, results/trajectories/{study}.h5ad
 """
 
 
 rule compare_counts:
-    """Counts of one sample against its truth, or against other counts of the same reads; a sample set aside has none."""
+    """Counts of one sample against its truth or other counts of the same reads, and why; one set aside has none."""
     input:
         outcomes=counts_compared,
         truth=truth_compared,
+        gtf=annotation_compared,
+        fasta=genome_compared,
     output:
         table="results/evaluate/counts/{sample}.json",
+        reasons="results/evaluate/reasons/{sample}.json",
+        genes="results/evaluate/genes/{sample}.json",
         figure=report(
             "results/figures/counts/{sample}.png",
             caption="../report/counts.rst",
@@ -27,15 +32,18 @@ rule compare_counts:
         "../../envs/velocorpus.yaml"
     resources:
         attempt=attempt_of,
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        mem_mb=lambda wildcards, input, attempt: (4000 + 2 * input.size_mb) * attempt,
         runtime=30,
     params:
         counts=counts_labelled,
         truth=lambda wildcards, input: repeated("--truth", input.truth),
+        gtf=lambda wildcards, input: repeated("--gtf", input.gtf),
+        fasta=lambda wildcards, input: repeated("--fasta", input.fasta),
     shell:
         step_of_sample(
             "compare",
-            "velocorpus concord {params.counts:q} {params.truth:q} --out {output.table:q} --figure {output.figure:q}",
+            "velocorpus concord {params.counts:q} {params.truth:q} {params.gtf:q} {params.fasta:q} --out {output.table:q} "
+            "--reasons {output.reasons:q} --differing {output.genes:q} --figure {output.figure:q}",
         )
 
 

@@ -33,8 +33,8 @@ def concord(
     from velocorpus.reference.genome import read_genome
     from velocorpus.reference.gtf import read_gtf
 
-    if gtf is None and (fasta or reasons or differing):
-        raise UserMistake("--reasons, --differing and --fasta need the annotation: give --gtf.")
+    if fasta is not None and gtf is None:
+        raise UserMistake("--fasta is read together with its annotation: give --gtf.")
     named: dict[str, Path] = {}
     for item in counts:
         name, equals, path = item.partition("=")
@@ -42,11 +42,9 @@ def concord(
             raise UserMistake(f"--counts {item}: give NAME=counts.h5ad, each name once (and not `{TRUTH}`).")
         named[name] = Path(path)
     compared = Compared.read(named, truth)
-    tables = [agreement(compared, genes)]
     traits = None if gtf is None else gene_traits(read_gtf(gtf), read_genome(fasta) if fasta else None)
-    if traits is not None:
-        tables += differing_genes(compared, traits, top=top)
-    for table, file in zip(tables, (out, reasons, differing), strict=False):
+    tables = (agreement(compared, genes), *differing_genes(compared, traits or {}, top=top))
+    for table, file in zip(tables, (out, reasons, differing), strict=True):
         _say(table.to_text() + "\n")
         if file is not None:
             table.write(file)

@@ -17,7 +17,7 @@ from velocorpus.evaluation.table import Table, Value
 from velocorpus.files import replacing
 from velocorpus.reference.gene_traits import SIMPLE, TRAITS
 
-UNKNOWN = "not in the annotation"
+UNKNOWN = "not annotated"
 TOP = 20
 REASON_COLUMNS = ("quantifier", "against", "reason", "n_genes", "of molecules", "of difference", "error")
 REASON_NOTE = (

@@ -30,6 +30,7 @@ PAGE_ONLY = {
     *("cosine rescaled", "cosine, scVelo's genes", "z-scaled, scVelo's genes"),
     *("energy distance", "sliced Wasserstein"),
 }
+PAGE_ONLY_TABLES = {"Genes that differ most"}
 
 
 def corpus_table(corpus: Path | str) -> Table:
@@ -123,7 +124,7 @@ def _steps(path: Path) -> list[dict[str, Any]]:
 
 def to_text(tables: Sequence[Table]) -> str:
     """The columns that matter of every table, one below the other, for a terminal; notes are on the page."""
-    return "\n\n".join(_short(table).to_text() for table in tables) + "\n"
+    return "\n\n".join(_short(table).to_text() for table in tables if table.title not in PAGE_ONLY_TABLES) + "\n"
 
 
 def to_html(tables: Sequence[Table]) -> str:

@@ -144,7 +144,7 @@ def test_reasons_share_what_differs(write):
     share = {r["reason"]: r["of difference"] for r in reasons}
     assert share == {
         OVERLAP: pytest.approx(12 / 16), ISOFORMS: pytest.approx(8 / 16), ANTISENSE: 0, "none of these": 0,
-        "not in the annotation": pytest.approx(4 / 16),
+        "not annotated": pytest.approx(4 / 16),
     }  # fmt: skip
     of_molecules = {r["reason"]: r["of molecules"] for r in reasons}
     true = sum(TRUE.values()).sum(axis=0)

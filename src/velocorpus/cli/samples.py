@@ -62,7 +62,7 @@ def again(
     removed = forget(
         existing(results, "folder of results"), ("refused", "failed") if sample else ("failed",), sample or ()
     )
-    print(f"{len(removed)} steps will be tried again by the next run.", file=sys.stderr)
+    print(f"Steps that will be tried again by the next run: {len(removed)}", file=sys.stderr)
 
 
 @app.command("status")

@@ -24,6 +24,7 @@ from contextlib import ExitStack, contextmanager, redirect_stderr
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
+from unittest.mock import patch
 
 from tests.drills import misbehaving as bad
 
@@ -313,8 +314,12 @@ def servers(seed: int) -> Iterator[dict[str, bad.Site]]:
     from moto.server import ThreadedMotoServer
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    os.environ.update(AWS_ACCESS_KEY_ID="drill", AWS_SECRET_ACCESS_KEY="drill", AWS_DEFAULT_REGION="us-east-1")
+    keys = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "drill") | {"AWS_DEFAULT_REGION": "us-east-1"}
     with ExitStack() as stack:
+        stack.enter_context(patch.dict(os.environ, keys))
+        # Files here are small: notes and chunks must be too.
+        stack.enter_context(patch.object(transfer, "NOTE_S", 0.0))
+        stack.enter_context(patch.object(s3, "CHUNK", 1 << 10))
         moto = ThreadedMotoServer(port=0, verbose=False)
         moto.start()
         stack.callback(moto.stop)
@@ -331,8 +336,6 @@ def servers(seed: int) -> Iterator[dict[str, bad.Site]]:
 def drills(n_faults: int, seed: int, kinds: tuple[Kind, ...] = KINDS) -> list[Row]:
     """Rounds over all kinds of faults and both protocols until `n_faults` faults were injected."""
     rng, rows, said = random.Random(seed), [Row(kind) for kind in kinds], StringIO()
-    # Files here are small: notes and chunks must be too.
-    transfer.NOTE_S, s3.CHUNK = 0.0, 1 << 10
     with servers(seed) as sites, tempfile.TemporaryDirectory() as top, redirect_stderr(said):
         count = 0
         while sum(row.faults.total() for row in rows) < n_faults:

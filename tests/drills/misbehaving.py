@@ -72,12 +72,24 @@ class Site:
         self.rng, self.lock = random.Random(seed), threading.Lock()
         # Seconds before each reply, to let a test kill a transfer in its middle.
         self.slow_s = 0.0
+        # More requests at once than `allowed` are put off.
+        self.allowed, self.open, self.most_open = 1000, 0, 0
         site, upstream = self, httpx.Client(base_url=behind) if behind else None
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
+                with site.lock:
+                    site.open += 1
+                    site.most_open = max(site.most_open, site.open)
+                try:
+                    self.answer()
+                finally:
+                    with site.lock:
+                        site.open -= 1
+
+            def answer(self) -> None:
                 asked = {key.lower(): value for key, value in self.headers.items()}
                 with site.lock:
                     fault = site.faults.popleft() if site.faults else None
@@ -90,6 +102,8 @@ class Site:
                 length = len(reply.body)
                 with site.lock:
                     reply = fault(reply, site.rng) if fault else reply
+                if site.open > site.allowed:
+                    reply = Reply(503, {}, b"")
                 time.sleep(site.slow_s)
                 try:
                     self.send(reply, length)

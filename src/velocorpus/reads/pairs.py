@@ -12,7 +12,7 @@ from velocorpus.config import FetchConfig
 from velocorpus.errors import TryLater, UserMistake
 from velocorpus.files import replacing
 from velocorpus.reads.bam_to_fastq import bam_to_fastq
-from velocorpus.reads.chemistries import chemistry_of
+from velocorpus.reads.chemistries import chemistry_of, whitelist_path
 from velocorpus.reads.fetch import fetch
 from velocorpus.reads.lengths import MARGIN, check_lengths, middle_length
 from velocorpus.reads.sra import SOURCE, dump_run
@@ -91,11 +91,12 @@ def choose_pair(files: Sequence[Path], chemistry: str, source: str) -> tuple[Pat
 
 
 def _by_content(files: Sequence[Path], chemistry: str, where: str) -> tuple[Path, Path]:
-    from velocorpus.reads.barcode_lists import known_lists
+    from velocorpus.reads.barcode_lists import read_list
     from velocorpus.reads.detect import look_at
     from velocorpus.reads.roles import roles_in
 
-    lane = roles_in(look_at(files, known_lists({}), [], n_reads=N_READS, window=WINDOW, seed=0))
+    barcodes = read_list(chemistry, whitelist_path(chemistry))
+    lane = roles_in(look_at(files, [barcodes], [], n_reads=N_READS, window=WINDOW, seed=0))
     if lane.barcode is None or len(lane.cdna) != 1:
         raise UserMistake(
             f"{where}; which is the barcode read and which the cDNA of {chemistry}, neither lengths nor 10x's barcode "

@@ -156,9 +156,16 @@ def test_a_server_that_asks_to_wait_is_waited_for(site, url, tmp_path, monkeypat
     assert 7.0 in waits
 
 
-def test_a_server_that_takes_few_connections_is_asked_by_fewer(site, url, tmp_path):
-    site.faults = deque([None, *[bad.status(503)] * 4, None, *[bad.status(503)] * 2])
+def test_a_host_that_takes_few_connections_is_asked_by_fewer(site, url, tmp_path):
+    site.allowed, site.slow_s = 1, 0.02
     assert get(url, tmp_path / "a.gz", parallel=4, retries=2) == CONTENT
+    assert site.most_open > 1
+
+
+def test_no_more_connections_are_open_than_allowed(site, url, tmp_path):
+    site.slow_s = 0.02
+    get(url, tmp_path / "a.gz", parallel=3)
+    assert 1 < site.most_open <= 3
 
 
 def test_tries_that_bring_a_part_each_are_not_counted(site, url, tmp_path):

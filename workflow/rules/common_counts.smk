@@ -16,7 +16,7 @@ def attempt_of(wildcards, attempt):
 def step_of_sample(stage, command, scratch=""):
     """`command` such that its failure sets the sample aside (docs/workflow.md); its words go into the rule's log.
 
-    The rule has `retries: RETRIES` and the resource `attempt=attempt_of`. `scratch` is a folder of the step's own.
+    It asks for `retries: RETRIES` and the resource `attempt=attempt_of`. `scratch` is a folder of the step's own.
     """
     return (
         f"velocorpus attempt {stage} {{input:q}} :: {{output:q}} --sample {{wildcards.sample:q}} --log {{log:q}} "

@@ -2,7 +2,9 @@
 
 import gzip
 import hashlib
+import io
 import json
+import os
 import shutil
 import tempfile
 import zlib
@@ -70,16 +72,30 @@ def open_text(path: Path | str) -> Iterator[IO[str]]:
 
     A folder, a gzip stream that is cut or damaged and bytes that are no UTF-8 are the user's mistake.
     """
+    with open_bytes(path) as raw, io.TextIOWrapper(raw, encoding="utf-8") as lines:
+        yield lines
+
+
+@contextmanager
+def open_bytes(path: Path | str) -> Iterator[gzip.GzipFile | io.BufferedReader]:
+    """Open a plain or gzip-compressed text file as bytes; refusals are those of `open_text`."""
     path = existing(path)
     if path.is_dir():
         raise UserMistake(f"{path} is a folder; give the file.")
     with path.open("rb") as raw:
         compressed = raw.read(2) == b"\x1f\x8b"
     try:
-        with gzip.open(path, "rt", encoding="utf-8") if compressed else path.open(encoding="utf-8") as lines:
-            yield lines
+        with gzip.open(path, "rb") if compressed else path.open("rb") as content:
+            yield content
     except (EOFError, gzip.BadGzipFile, zlib.error, UnicodeDecodeError) as error:
         raise UserMistake(f"{path} cannot be read as text to its end ({error}); copy it again.") from None
+
+
+def cache_folder() -> Path:
+    """Where what can be made again is kept: $VELOCORPUS_CACHE, or velocorpus in $XDG_CACHE_HOME or ~/.cache."""
+    if own := os.environ.get("VELOCORPUS_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "velocorpus"
 
 
 def sha256(path: Path | str) -> str:

@@ -11,11 +11,11 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from velocorpus import names
+from velocorpus.compiled import compiled
 
 Lanes = NDArray[np.uint64]
 
@@ -52,7 +52,7 @@ def from_hex(text: str) -> Lanes:
     return np.array([int(text[:16], 16), int(text[16:], 16)], np.uint64)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _mix(x: Any) -> Any:  # pragma: no cover - compiled
     """The finaliser of splitmix64 (Steele, Lea & Flood 2014)."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -60,7 +60,7 @@ def _mix(x: Any) -> Any:  # pragma: no cover - compiled
     return x ^ (x >> np.uint64(31))
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _add_layer(
     sums: Any, genes: Any, layer: Any, indptr: Any, indices: Any, data: Any
 ) -> None:  # pragma: no cover - compiled
@@ -71,7 +71,7 @@ def _add_layer(
                 sums[row, lane] += _mix(genes[indices[i], lane] + _mix(value))
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _total(sums: Any, cells: Any) -> Any:  # pragma: no cover - compiled
     out = np.zeros(2, np.uint64)
     for row in range(len(sums)):

@@ -14,9 +14,10 @@ and tests compare with. All buffers are (bytes uint8, offsets int64): row r owns
 
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from velocorpus.compiled import compiled
 
 Bytes = NDArray[np.uint8]
 Offsets = NDArray[np.int64]
@@ -89,7 +90,7 @@ def join_rows(parts: list[Rows]) -> Rows:
     return Rows(joined, np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)]))
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _encode(indptr: Any, values: Any) -> Any:  # pragma: no cover - compiled
     offsets = np.zeros(len(indptr), np.int64)
     for row in range(len(indptr) - 1):
@@ -110,7 +111,7 @@ def _encode(indptr: Any, values: Any) -> Any:  # pragma: no cover - compiled
     return out, offsets
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _decode(
     gene_bytes: Any, gene_offsets: Any, count_bytes: Any, count_offsets: Any, rows: Any, first: Any, keep: Any
 ) -> Any:  # pragma: no cover - compiled
@@ -151,7 +152,7 @@ def _decode(
     return indptr, tokens[:out].copy(), counts[:out].copy(), -1
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _take(data: Any, offsets: Any, order: Any) -> Any:  # pragma: no cover - compiled
     new_offsets = np.zeros(len(order) + 1, np.int64)
     for i in range(len(order)):

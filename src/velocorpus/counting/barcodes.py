@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from re import compile as pattern
 
-import numba
 import numpy as np
 
+from velocorpus.compiled import compiled
 from velocorpus.errors import UserMistake
 from velocorpus.files import open_text
 
@@ -52,7 +52,7 @@ def read_barcodes(path: Path | str) -> tuple[str, ...]:
     return bare
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def pack_text(text, first, end):  # type: ignore[no-untyped-def]
     """The number of the text in bytes first..end (end not included) of `text`, uint8."""
     packed = np.int64(1)
@@ -71,7 +71,7 @@ def pack_text(text, first, end):  # type: ignore[no-untyped-def]
     return np.int64(digest >> np.uint64(1)) - np.int64(2**63 - 1) - 1
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def spread(number):  # type: ignore[no-untyped-def]
     """A 64-bit mix of a number (the finaliser of MurmurHash3), for hash tables and partitions."""
     x = np.uint64(number)
@@ -90,7 +90,7 @@ def barcode_table(barcodes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     return keys, places
 
 
-@numba.njit(cache=True)
+@compiled
 def _fill(texts, ends, keys, places):  # type: ignore[no-untyped-def]
     first = 0
     for i in range(ends.size):
@@ -109,7 +109,7 @@ def unpack_text(packed: int) -> str:
     return "".join("ACGT"[packed >> 2 * (n - 1 - i) & 3] for i in range(n))
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def pack_barcode(text, first, end):  # type: ignore[no-untyped-def]
     """The number of the barcode in bytes first..end of `text`, up to its first `-`."""
     stop = first
@@ -118,7 +118,7 @@ def pack_barcode(text, first, end):  # type: ignore[no-untyped-def]
     return pack_text(text, first, stop)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def find_barcode(key, keys, places):  # type: ignore[no-untyped-def]
     """Place in the list of a packed barcode, or NOT_LISTED."""
     slot = spread(key) & (keys.size - 1)

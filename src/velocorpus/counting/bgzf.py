@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import numba
 import numpy as np
 from isal import isal_zlib
 
+from velocorpus.compiled import compiled
 from velocorpus.errors import UserMistake
 
 CHUNK_BYTES = 4 << 20  # of decompressed records, about
@@ -161,7 +161,7 @@ def _inflate(path: Path | str, group: list[tuple[int, bytes]]) -> tuple[np.ndarr
     return data, np.array([at for at, _ in group]), block_start[:-1]
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _walk(data: np.ndarray, start: int) -> tuple[int, int, int]:
     """Where the last whole record ends, the number of records, and the length of one that cannot be (or _FITS)."""
     at, n = start, 0
@@ -176,7 +176,7 @@ def _walk(data: np.ndarray, start: int) -> tuple[int, int, int]:
     return at, n, _FITS
 
 
-@numba.njit(nogil=True, cache=True, inline="always")
+@compiled
 def read_int32(data, at):  # type: ignore[no-untyped-def]
     """The little-endian int32 in bytes at..at + 4, which need not be aligned; the caller has checked their number."""
     return np.int64(

@@ -9,9 +9,9 @@ follows the annotation, not the reads.
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
+from velocorpus.compiled import compiled
 from velocorpus.counting.accounting import ACROSS, BOTH, EXONS, INTRONS
 from velocorpus.counting.features import Features
 from velocorpus.counting.rules import (
@@ -28,7 +28,7 @@ EXON, INTRON, VALIDATED, SPAN = 1, 2, 4, 8
 _FREE = -1
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def intern_class(entries, first, end, slots, offset, arena, n):  # type: ignore[no-untyped-def]
     """The number of the class `entries[first:end]`, which is `n` when it is new and was added.
 
@@ -57,7 +57,7 @@ def intern_class(entries, first, end, slots, offset, arena, n):  # type: ignore[
     return n
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _intern_all(batch_offset, batch_arena, slots, offset, arena, n, numbers):  # type: ignore[no-untyped-def]
     for c in range(numbers.size):
         numbers[c] = intern_class(batch_arena, batch_offset[c], batch_offset[c + 1], slots, offset, arena, n)
@@ -125,7 +125,7 @@ def tell_stories(classes: Classes, features: Features, validated: np.ndarray) ->
     return Stories(offset, transcript[: offset[-1]], bits[: offset[-1]], evidence, gene, single, place)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _tell(  # type: ignore[no-untyped-def]
     n, class_offset, arena, transcript_of, gene_of, validated,
     offset, transcript, bits, evidence, gene, single, place,
@@ -162,7 +162,7 @@ def _tell(  # type: ignore[no-untyped-def]
         place[c] = ACROSS if spans else BOTH if in_exon and in_intron else EXONS if in_exon else INTRONS
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def weigh(transcript, bits, first, end, gene_of):  # type: ignore[no-untyped-def]
     """The one gene of the transcripts first..end (or -1), and what they say together: the bits of `rules.Evidence`."""
     gene = gene_of[transcript[first]]

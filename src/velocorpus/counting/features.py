@@ -7,9 +7,9 @@ are found through the GTF's exon numbers.
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
+from velocorpus.compiled import compiled
 from velocorpus.counting.chromosomes import fold_gtf_name, number_chromosomes
 from velocorpus.counting.corrections import CHROMOSOME_NAMES, LONG_INTRON, TOUCHING_EXONS
 from velocorpus.reference.gtf import MINUS, NO_STRAND, TranscriptModels
@@ -76,7 +76,7 @@ def build_features(models: TranscriptModels, correct: frozenset[str] = frozenset
     )
 
 
-@numba.njit(cache=True)
+@compiled
 def _features(strand, exon_offset, exon_start, exon_end, exon_number, cut_long, keep_empty):  # type: ignore[no-untyped-def]
     """The columns of `Features`, transcript by transcript, each exon before the intron that follows it."""
     size = 2 * exon_start.size
@@ -126,7 +126,7 @@ def _features(strand, exon_offset, exon_start, exon_end, exon_number, cut_long, 
     return start[:f], end[:f], is_intron[:f], before[:f], after[:f], transcript[:f]
 
 
-@numba.njit(cache=True)
+@compiled
 def _fill_bins(low: np.ndarray, high: np.ndarray, n_bins: int) -> tuple[np.ndarray, np.ndarray]:
     offset = np.zeros(n_bins + 1, dtype=np.int64)
     for f in range(low.size):

@@ -17,9 +17,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numba
 import numpy as np
 
+from velocorpus.compiled import compiled
 from velocorpus.counting.chromosomes import match_names
 from velocorpus.errors import UserMistake
 from velocorpus.files import open_text
@@ -130,7 +130,7 @@ def _sorted_lines(path: Path | str) -> tuple[list[str], list[str], np.ndarray, n
     return list(texts[0]), list(texts[3]), chromosome[order], strand[order], starts[order], ends[order]
 
 
-@numba.njit(cache=True)
+@compiled
 def _merge(key, start, end, whole):  # type: ignore[no-untyped-def]
     """Merge sorted intervals; return the run of equal keys in which each was put away, its start and its end."""
     run_of, first, last = np.empty(key.size, np.int64), np.empty(key.size, np.int64), np.empty(key.size, np.int64)
@@ -167,7 +167,7 @@ def _as_looked_at(group: np.ndarray, start: np.ndarray, end: np.ndarray) -> tupl
     return group[kept], start[kept], end[kept]
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def masked(group, position, segment_first, segment_last, low, high, mask):  # type: ignore[no-untyped-def]
     """Whether each segment `position + segment_first[s] .. position + segment_last[s]`, low ≤ s < high, is masked.
 

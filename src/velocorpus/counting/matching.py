@@ -7,9 +7,9 @@ touch in the most features; of a spliced read, only those of whose features ever
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
+from velocorpus.compiled import compiled
 from velocorpus.counting.accounting import (
     AGAINST_SPLICING,
     LONG_SPAN,
@@ -76,13 +76,13 @@ class Matcher:
         return Matched(batch.cell[matched], batch.umi[matched], class_, offset, arena)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _crosses(a, b, boundary):  # type: ignore[no-untyped-def]
     """Whether a segment a..b reaches across a base, with a flank on both sides."""
     return a + FLANK < boundary and b - FLANK > boundary
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _spans_boundary(a, b, start, end, before, after):  # type: ignore[no-untyped-def]
     """Whether a segment a..b lies across an intron's boundary and its neighbouring exon's."""
     downstream = _crosses(a, b, end) and _crosses(a, b, after)
@@ -90,7 +90,7 @@ def _spans_boundary(a, b, start, end, before, after):  # type: ignore[no-untyped
     return downstream or upstream
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _hits(a, b, group, where, found, n):  # type: ignore[no-untyped-def]
     """Append the features that a segment a..b touches to `found[:n]` (grown when full); return it and the new n."""
     start, end, first_bin, bin_offset, in_bin = where
@@ -112,7 +112,7 @@ def _hits(a, b, group, where, found, n):  # type: ignore[no-untyped-def]
     return found, n
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _match(  # type: ignore[no-untyped-def]
     reads, chromosome_of, where, what, n_transcripts, mask, shift_by_clip, longest_span, validated, outcomes
 ):

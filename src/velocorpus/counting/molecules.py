@@ -6,9 +6,9 @@ discarded. Else what they say together is its evidence, and `rules` decides.
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
+from velocorpus.compiled import compiled
 from velocorpus.counting.accounting import N_MOLECULE_OUTCOMES, NO_COMMON_TRANSCRIPT, PLACE_NAMES, SEVERAL_GENES
 from velocorpus.counting.barcodes import spread
 from velocorpus.counting.classes import Stories, weigh
@@ -39,7 +39,7 @@ def decide_molecules(reads: Reads, stories: Stories, gene_of: np.ndarray, decisi
     return Molecules(cell, gene, outcome, n_molecules, n_reads, places)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def group_molecules(cell, umi, class_):  # type: ignore[no-untyped-def]
     """Each molecule's cell, where its reads begin, and the classes of all reads, sorted by molecule."""
     n_reads = cell.size
@@ -71,7 +71,7 @@ def group_molecules(cell, umi, class_):  # type: ignore[no-untyped-def]
     return cell[first_read[:n]], edge[: n + 1], sorted_
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _decide(edge, class_, stories, gene_of, decisions, gene, outcome):  # type: ignore[no-untyped-def]
     offset, transcript, bits, evidence_of, own_gene, single, _ = stories
     common = np.empty(64, dtype=np.int32)
@@ -102,7 +102,7 @@ def _decide(edge, class_, stories, gene_of, decisions, gene, outcome):  # type: 
         outcome[m] = decisions[evidence] if gene[m] >= 0 else SEVERAL_GENES
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _intersect(common, common_bits, n, transcript, bits, first, end):  # type: ignore[no-untyped-def]
     """Keep of `common[:n]` what is in `transcript[first:end]` too (both ascending), with the bits of both."""
     left = 0

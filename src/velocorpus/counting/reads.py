@@ -7,9 +7,9 @@ specification, section 4.2), and a record that contradicts itself is refused wit
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
+from velocorpus.compiled import compiled
 from velocorpus.counting.accounting import FLAGGED, MULTIMAPPED, N_READ_OUTCOMES, ODD_UMI, UNLISTED, UNMAPPED, UNTAGGED
 from velocorpus.counting.barcodes import NOT_LISTED, find_barcode, pack_barcode, pack_text
 from velocorpus.counting.bgzf import BrokenBam, Chunk, read_int32
@@ -21,16 +21,22 @@ FLAGS_ASIDE = 0x100 | 0x200 | 0x400 | 0x800
 
 _HEAD = 36  # bytes of a record before its name, its own length included
 _SOFT_CLIP, _LAST_OPERATION = 4, 8
-_NOT_SEEN, _NOT_ONE = -1, 0
+_TAKES_QUERY = 0b110010011  # bit o: CIGAR operation o of MIDNSHP=X
+_LAST_POSITION = 2**31 - 2
+_NOT_SEEN, _NO_TEXT = -1, -2
+_ONE_AS_FLOAT = 0x3F800000
 
 # What can be wrong with a record.
-_OK, _FIELDS, _REFERENCE, _CIGAR, _TAG_TYPE, _TAG_LENGTH = range(6)
+_OK, _FIELDS, _REFERENCE, _POSITION, _CIGAR, _BASES, _TAG_TYPE, _TAG_LENGTH, _TEXT = range(9)
 _WRONG = {
     _FIELDS: "a record whose name, CIGAR, sequence and qualities are longer than itself",
     _REFERENCE: "a record on a chromosome that the header does not have",
+    _POSITION: "a record at a position that no chromosome has",
     _CIGAR: "a CIGAR with an operation that does not exist",
+    _BASES: "a CIGAR of more or fewer bases than the read has",
     _TAG_TYPE: "a tag of a type that does not exist",
     _TAG_LENGTH: "a tag that is longer than its record",
+    _TEXT: "a barcode or UMI with a byte that is no printable character",
 }
 
 
@@ -88,7 +94,7 @@ def decode(path: object, chunk: Chunk, n_chromosomes: int, selection: Selection)
     )  # fmt: skip
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _decode(  # type: ignore[no-untyped-def]
     data, at, n, n_chromosomes, keys, places, tags, skip_flagged, skip_odd_umis,
     chromosome, position, minus, cell, barcode, umi, cigar_at, n_operations, outcomes,
@@ -104,31 +110,33 @@ def _decode(  # type: ignore[no-untyped-def]
         n_bases = read_int32(data, record + 20)
         cigar = record + _HEAD + np.int64(data[record + 12])
         tag = cigar + 4 * n_cigar + (n_bases + 1) // 2 + n_bases
-        if n_bases < 0 or tag > end:
+        if n_bases < 0 or tag > end or data[record + 12] == 0:
             return kept, n_without_nh, _FIELDS, record
-        if flag & FLAG_UNMAPPED or reference < 0:
-            outcomes[UNMAPPED] += 1
-            continue
-        if reference >= n_chromosomes:
+        mate = read_int32(data, record + 24)
+        if reference < -1 or reference >= n_chromosomes or mate < -1 or mate >= n_chromosomes:
             return kept, n_without_nh, _REFERENCE, record
+        unmapped = flag & FLAG_UNMAPPED != 0 or reference < 0
+        start = read_int32(data, record + 8)
+        if not unmapped and (start < -1 or start > _LAST_POSITION):
+            return kept, n_without_nh, _POSITION, record
 
+        # Of a tag that stands twice, the first counts.
         hits = np.int64(_NOT_SEEN)
         cell_first = cell_end = umi_first = umi_end = np.int64(_NOT_SEEN)
+        long_cigar_seen = False
         while tag < end:
             if tag + 4 > end:
                 return kept, n_without_nh, _TAG_LENGTH, record
             a, b, kind = data[tag], data[tag + 1], data[tag + 2]
             first = tag + 3
-            is_text = False
+            value_end = np.int64(_NO_TEXT)
             if kind == 90 or kind == 72:  # Z, H
-                is_text = True
                 tag = first
                 while tag < end and data[tag] != 0:
                     tag += 1
                 value_end = tag
                 tag += 1
             elif kind == 65:  # A
-                is_text = True
                 tag = value_end = first + 1
             elif kind == 67 or kind == 99:  # C, c
                 tag = first + 1
@@ -150,32 +158,43 @@ def _decode(  # type: ignore[no-untyped-def]
                 return kept, n_without_nh, _TAG_TYPE, record
             if tag > end:
                 return kept, n_without_nh, _TAG_LENGTH, record
-            if is_text:
-                if a == tags[0] and b == tags[1] and cell_first == _NOT_SEEN:
-                    cell_first, cell_end = first, value_end
-                if a == tags[2] and b == tags[3] and umi_first == _NOT_SEEN:
-                    umi_first, umi_end = first, value_end
-            elif a == 78 and b == 72 and hits == _NOT_SEEN:  # NH
-                hits = _integer(data, first, kind)
-            elif (  # CG:B,I: the CIGAR, where it is too long for its place
-                (a == 67 and b == 71 and kind == 66 and data[first] == 73)
-                and (n_cigar and data[cigar] & 15 == _SOFT_CLIP and read_int32(data, cigar) >> 4 == n_bases)
-            ):
-                cigar, n_cigar = first + 5, read_int32(data, first + 1)
+            if a == tags[0] and b == tags[1] and cell_end == _NOT_SEEN:
+                cell_first, cell_end = first, value_end
+            if a == tags[2] and b == tags[3] and umi_end == _NOT_SEEN:
+                umi_first, umi_end = first, value_end
+            if a == 78 and b == 72 and hits == _NOT_SEEN:  # NH
+                hits = np.int64(_is_one(data, first, kind))
+            elif a == 67 and b == 71 and not long_cigar_seen:  # CG:B,I: the CIGAR, where it is too long for its place
+                long_cigar_seen = True
+                if (
+                    (kind == 66 and (data[first] == 73 or data[first] == 105) and reference >= 0 and start >= 0)
+                    and (n_cigar and read_int32(data, cigar) == (n_bases << 4 | _SOFT_CLIP))
+                    and read_int32(data, first + 1) >= n_cigar
+                ):
+                    cigar, n_cigar = first + 5, read_int32(data, first + 1)
 
-        for operation in range(n_cigar):
-            if data[cigar + 4 * operation] & 15 > _LAST_OPERATION:
+        n_of_cigar = np.int64(0)
+        for i in range(n_cigar):
+            operation = data[cigar + 4 * i] & 15
+            if operation > _LAST_OPERATION:
                 return kept, n_without_nh, _CIGAR, record
+            if _TAKES_QUERY >> operation & 1:
+                n_of_cigar += (read_int32(data, cigar + 4 * i) & 0xFFFFFFFF) >> 4
+        if n_cigar and n_bases and n_of_cigar != n_bases and flag & FLAG_UNMAPPED == 0:
+            return kept, n_without_nh, _BASES, record
+        if unmapped:
+            outcomes[UNMAPPED] += 1
+            continue
         if hits == _NOT_SEEN:
             n_without_nh += 1
-            hits = np.int64(1 if data[record + 13] == UNIQUE_MAPQ else _NOT_ONE)
+            hits = np.int64(data[record + 13] == UNIQUE_MAPQ)
         if skip_flagged and flag & FLAGS_ASIDE:
             outcomes[FLAGGED] += 1
             continue
         if hits != 1:
             outcomes[MULTIMAPPED] += 1
             continue
-        if cell_first == _NOT_SEEN or umi_first == _NOT_SEEN:
+        if cell_end < 0 or umi_end < 0:
             outcomes[UNTAGGED] += 1
             continue
         key = pack_barcode(data, cell_first, cell_end)
@@ -184,11 +203,15 @@ def _decode(  # type: ignore[no-untyped-def]
             outcomes[UNLISTED] += 1
             continue
         molecule = pack_text(data, umi_first, umi_end)
+        if not _is_printable(data, cell_first, cell_end) or (
+            molecule < 0 and not _is_printable(data, umi_first, umi_end)
+        ):
+            return kept, n_without_nh, _TEXT, record
         if skip_odd_umis and molecule < 0:
             outcomes[ODD_UMI] += 1
             continue
         chromosome[kept] = reference
-        position[kept] = read_int32(data, record + 8) + 1
+        position[kept] = start + 1
         minus[kept] = flag & 16 != 0
         cell[kept] = place
         barcode[kept] = key
@@ -199,7 +222,7 @@ def _decode(  # type: ignore[no-untyped-def]
     return kept, n_without_nh, _OK, at
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _element_size(kind):  # type: ignore[no-untyped-def]
     """Bytes of an element of an array tag; 0 for a type that does not exist."""
     if kind == 67 or kind == 99:
@@ -209,13 +232,21 @@ def _element_size(kind):  # type: ignore[no-untyped-def]
     return 4 if kind == 73 or kind == 105 or kind == 102 else 0
 
 
-@numba.njit(nogil=True, cache=True)
-def _integer(data, first, kind):  # type: ignore[no-untyped-def]
-    """The value of a whole-number tag, as far as it matters whether it is 1."""
+@compiled
+def _is_one(data, first, kind):  # type: ignore[no-untyped-def]
+    """Whether a tag's value is the number 1."""
     if kind == 67 or kind == 99:
-        return np.int64(data[first])
+        return data[first] == 1
     if kind == 83 or kind == 115:
-        return np.int64(data[first]) | np.int64(data[first + 1]) << 8
+        return data[first] == 1 and data[first + 1] == 0
     if kind == 73 or kind == 105:
-        return read_int32(data, first)
-    return np.int64(_NOT_ONE)
+        return read_int32(data, first) == 1
+    return kind == 102 and read_int32(data, first) == _ONE_AS_FLOAT
+
+
+@compiled
+def _is_printable(text, first, end):  # type: ignore[no-untyped-def]
+    odd = 0
+    for i in range(first, end):
+        odd += text[i] < 32 or text[i] > 126
+    return odd == 0

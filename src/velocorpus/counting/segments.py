@@ -1,8 +1,8 @@
 """A CIGAR as the aligned segments that velocyto makes of it."""
 
-import numba
 import numpy as np
 
+from velocorpus.compiled import compiled
 from velocorpus.counting.bgzf import read_int32
 
 PATCHED_INDEL = 3  # an insertion or deletion up to this length does not split a segment
@@ -11,7 +11,7 @@ _MATCH, _INSERTION, _DELETION, _SKIP, _SOFT_CLIP = 0, 1, 2, 3, 4
 _SAME, _DIFFERENT = 7, 8
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def cut_segments(text, at, n_operations, position, shift_by_clip, first, last):  # type: ignore[no-untyped-def]
     """Write the segments of a read at `position` to `first` and `last` (int64, `n_operations` long at least).
 
@@ -47,6 +47,6 @@ def cut_segments(text, at, n_operations, position, shift_by_clip, first, last): 
     return n, skips
 
 
-@numba.njit(nogil=True, cache=True, inline="always")
+@compiled
 def _is_match(operation):  # type: ignore[no-untyped-def]
     return operation in (_MATCH, _SAME, _DIFFERENT)

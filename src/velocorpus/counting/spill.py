@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import IO, NamedTuple, Self
 
-import numba
 import numpy as np
 import pyarrow as pa
 
+from velocorpus.compiled import compiled
 from velocorpus.counting.barcodes import spread
 from velocorpus.errors import UserMistake
 
@@ -128,18 +128,18 @@ class ReadStore:
         return Reads(*columns)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _part(cell, umi, n_parts):  # type: ignore[no-untyped-def]
     return spread(umi ^ (np.int64(cell) << 40)) % n_parts
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _count_parts(cell, umi, edge):  # type: ignore[no-untyped-def]
     for r in range(cell.size):
         edge[_part(cell[r], umi[r], edge.size - 1) + 1] += 1
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _scatter(cell, umi, class_, place, cell_to, umi_to, class_to):  # type: ignore[no-untyped-def]
     for r in range(cell.size):
         part = _part(cell[r], umi[r], place.size)

@@ -15,10 +15,10 @@ K = neighbours, P = principal directions, F = features.
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 import torch
 
+from velocorpus.compiled import compiled
 from velocorpus.corpus.reader import CSR
 
 NEIGHBOURS = 100
@@ -313,7 +313,7 @@ def _smooth(layer: CSR, size_N: np.ndarray, around_BK: np.ndarray) -> np.ndarray
     return np.asarray(_mean_of_rows(layer.indptr, layer.indices, layer.data, size_N, around_BK, layer.n_genes))
 
 
-@numba.njit(cache=True)
+@compiled
 def _mean_of_rows(indptr, indices, data, size, around, n_genes):  # type: ignore[no-untyped-def]
     out = np.zeros((around.shape[0], n_genes), np.float32)
     for b in range(around.shape[0]):
@@ -324,7 +324,7 @@ def _mean_of_rows(indptr, indices, data, size, around, n_genes):  # type: ignore
     return out
 
 
-@numba.njit(cache=True)
+@compiled
 def _sums(s_indptr, s_indices, s_data, u_indptr, u_indices, u_data, size, n_genes):  # type: ignore[no-untyped-def]
     """Per gene over cells: sum of s, of u, of log1p(s + u), of its square, cells with s > 0, cells with u > 0."""
     out = np.zeros((6, n_genes))

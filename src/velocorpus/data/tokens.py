@@ -7,13 +7,13 @@ policy; its `totals_B` still counts every gene, so the model sees how much was t
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-import numba
 import numpy as np
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
 from velocorpus import names
+from velocorpus.compiled import compiled
 from velocorpus.corpus.reader import CSR, Cells
 from velocorpus.corpus.vocabulary import Vocabulary
 from velocorpus.counting.raw import check_raw
@@ -118,7 +118,7 @@ def cells_of(
     return Cells(obs, result, lacking)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _gather(indptr: Any, indices: Any, data: Any, rows: Any) -> Any:  # pragma: no cover - compiled
     starts = np.zeros(len(rows) + 1, np.int64)
     for i in range(len(rows)):
@@ -132,7 +132,7 @@ def _gather(indptr: Any, indices: Any, data: Any, rows: Any) -> Any:  # pragma: 
     return starts, new_indices, new_data
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _cut(indptr: Any, indices: Any, data: Any, keys: Any, most: int) -> Any:  # pragma: no cover - compiled
     """Keep the `most` largest keys of each row, ties to the smaller token, in the order of tokens."""
     starts = np.zeros(len(indptr), np.int64)

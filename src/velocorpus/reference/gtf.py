@@ -4,22 +4,23 @@ Only `exon` lines are read. Coordinates stay as in the GTF: 1-based, both ends i
 written; what a counter makes of them (velocyto drops `chr`) is the counter's business.
 """
 
+import array
 import hashlib
+import io
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from velocorpus.errors import UserMistake
-from velocorpus.files import open_text
+from velocorpus.files import open_bytes
+from velocorpus.reference.gtf_scan import scan_exons
 
 PLUS, MINUS, NO_STRAND = 1, -1, 0
-_STRANDS = {"+": PLUS, "-": MINUS}
-_ATTRIBUTE = {
-    key: re.compile(rf'(?:^|[\s;]){key}\s+"?([^";]+)"?')
-    for key in ("gene_id", "transcript_id", "gene_name", "gene_version", "exon_number")
-}
+BLOCK = 1 << 24  # bytes that are read at once
+_STRANDS = {b"+": PLUS, b"-": MINUS}
 _VERSIONED = re.compile(r"(ENS[A-Z]*G\d+)\.(\d+)")
 
 
@@ -66,49 +67,67 @@ def read_gtf(path: Path | str) -> TranscriptModels:
     or with coordinates that are not 1 ≤ start ≤ end. A gene on several chromosomes or strands, a transcript with
     exons of two genes and exons without a strand are kept as velocyto keeps them, and counted in `warnings`.
     """
-    gene_number: dict[str, int] = {}
+    genes: dict[bytes, int] = {}
     symbols: list[str] = []
     versions: list[str] = []
-    chromosome_number: dict[str, int] = {}
-    transcript_number: dict[tuple[int, int, str], int] = {}
-    exons: list[list[tuple[int, int, int]]] = []
-    genes_of: list[list[int]] = []
-    with open_text(path) as lines:
-        for number, line in enumerate(lines, start=1):
-            if line.startswith("#") or not line.strip():
-                continue
-            fields = line.rstrip("\r\n").split("\t")
-            if len(fields) < 9:
-                raise UserMistake(
-                    f"{path}, line {number}, has {len(fields)} columns, a GTF has 9 separated by tabs; is it a GTF?"
+    chromosomes: dict[bytes, int] = {}
+    transcripts: dict[tuple[int, int, bytes], int] = {}
+    runs = array.array("i")  # transcript and gene of every run of exons
+    exons: list[np.ndarray] = []
+    n_lines = 0
+    with open_bytes(path) as file:
+        for text in _whole_lines(file):
+            found, spans, n_read, faulty = scan_exons(np.frombuffer(text, dtype=np.uint8))
+            if faulty >= 0:
+                _refuse(text[faulty : text.index(b"\n", faulty)].decode(), path, n_lines + n_read)
+            n_lines += n_read
+            found[:, 0] += len(runs) // 2
+            exons.append(found)
+            for span in spans.tolist():
+                name, strand, gene, transcript, symbol, version = (
+                    text[a:b] for a, b in zip(span[::2], span[1::2], strict=True)
                 )
-            if fields[2] != "exon":
-                continue
-            attributes = fields[8]
-            gene_id = _required("gene_id", attributes, path, number)
-            transcript_id = _required("transcript_id", attributes, path, number)
-            start, end = interval(fields[3], fields[4], path, number)
-            bare, version = split_version(gene_id)
-            if bare not in gene_number:
-                gene_number[bare] = len(gene_number)
-                symbols.append(_optional("gene_name", attributes) or bare)
-                versions.append(version or _optional("gene_version", attributes) or "")
-            chromosome = chromosome_number.setdefault(fields[0], len(chromosome_number))
-            key = (chromosome, _STRANDS.get(fields[6], NO_STRAND), transcript_id)
-            if key not in transcript_number:
-                transcript_number[key] = len(transcript_number)
-                exons.append([])
-                genes_of.append([])
-            declared = _optional("exon_number", attributes)
-            exons[transcript_number[key]].append(
-                (start, end, int(declared) if declared and declared.strip().isdigit() else -1)
-            )
-            genes_of[transcript_number[key]].append(gene_number[bare])
-    if not exons:
+                bare, of_id = split_version(gene.decode())
+                g = genes.setdefault(bare.encode(), len(genes))
+                if g == len(symbols):
+                    symbols.append(symbol.decode() or bare)
+                    versions.append(of_id or version.decode())
+                c = chromosomes.setdefault(name, len(chromosomes))
+                key = (c, _STRANDS.get(strand, NO_STRAND), transcript)
+                runs.extend((transcripts.setdefault(key, len(transcripts)), g))
+    if not runs:
         raise UserMistake(
             f"{path} has no exon lines; counting needs a GTF with `exon` in column 3, gene_id and transcript_id."
         )
-    return _pack(gene_number, symbols, versions, chromosome_number, transcript_number, exons, genes_of)
+    run, start, end, number = np.concatenate(exons).T
+    transcript_of, gene_of = np.array(runs).reshape(-1, 2)[run].T
+    order = np.lexsort((number, end, start, transcript_of))
+    strand_of = np.array([strand for _, strand, _ in transcripts], dtype=np.int8)
+    chromosome = np.array([c for c, _, _ in transcripts], dtype=np.int32)
+    offset = np.searchsorted(transcript_of[order], np.arange(len(transcripts) + 1))
+    if (number < 0).any():
+        number = _counted_numbers(offset, strand_of)
+    else:
+        number = number[order]
+    # A transcript belongs to the gene of its first exon on the chromosome, as velocyto sees it.
+    gene = gene_of[order][offset[:-1]].astype(np.int32)
+    ids = tuple(name.decode() for name in genes)
+    n_mixed = int((np.bincount(np.unique(np.stack([transcript_of, gene_of]), axis=1)[0]) > 1).sum())
+    return TranscriptModels(
+        gene_ids=ids,
+        symbols=tuple(symbols),
+        versions=tuple(versions),
+        chromosomes=tuple(name.decode() for name in chromosomes),
+        transcript_ids=tuple(name.decode() for _, _, name in transcripts),
+        gene=gene,
+        chromosome=chromosome,
+        strand=strand_of,
+        exon_offset=offset.astype(np.int64),
+        exon_start=start[order].astype(np.int32),
+        exon_end=end[order].astype(np.int32),
+        exon_number=number.astype(np.int32),
+        warnings=_warnings(ids, gene, chromosome, strand_of, n_mixed),
+    )
 
 
 def split_version(gene_id: str) -> tuple[str, str]:
@@ -117,77 +136,60 @@ def split_version(gene_id: str) -> tuple[str, str]:
     return (match[1], match[2]) if match else (gene_id, "")
 
 
-def _pack(
-    gene_number: dict[str, int],
-    symbols: list[str],
-    versions: list[str],
-    chromosome_number: dict[str, int],
-    transcript_number: dict[tuple[int, int, str], int],
-    exons: list[list[tuple[int, int, int]]],
-    genes_of: list[list[int]],
-) -> TranscriptModels:
-    keys = list(transcript_number)
-    order = [sorted(range(len(e)), key=e.__getitem__) for e in exons]
-    flat = [exons[t][i] for t in range(len(keys)) for i in order[t]]
-    numbers = np.array([number for _, _, number in flat], dtype=np.int32)
-    offset = np.concatenate([[0], np.cumsum([len(e) for e in exons])]).astype(np.int64)
-    strand = np.array([key[1] for key in keys], dtype=np.int8)
-    if (numbers < 0).any():
-        numbers = _counted_numbers(offset, strand)
-    # A transcript belongs to the gene of its first exon on the chromosome, as velocyto sees it.
-    gene = np.array([genes_of[t][order[t][0]] for t in range(len(keys))], dtype=np.int32)
-    places: dict[int, set[tuple[int, int]]] = {}
-    for t, key in enumerate(keys):
-        places.setdefault(int(gene[t]), set()).add(key[:2])
-    several = [g for g, where in places.items() if len(where) > 1]
-    mixed = sum(len(set(g)) > 1 for g in genes_of)
-    unstranded = int((strand == NO_STRAND).sum())
-    ids = list(gene_number)
+def _warnings(
+    ids: tuple[str, ...], gene: np.ndarray, chromosome: np.ndarray, strand: np.ndarray, n_mixed: int
+) -> tuple[str, ...]:
     warnings = []
-    if several:
-        warnings.append(
-            f"{len(several)} genes are on several chromosomes or strands and share a column (first: {ids[several[0]]})"
-        )
-    if mixed:
-        warnings.append(f"{mixed} transcripts have exons of two genes and are given to the first exon's gene")
-    if unstranded:
+    places = np.unique(np.stack([gene, chromosome, strand]), axis=1)
+    several = np.bincount(places[0]) > 1
+    if several.any():
+        first = ids[gene[several[gene]][0]]
+        n_several = int(several.sum())
+        warnings.append(f"{n_several} genes are on several chromosomes or strands and share a column (first: {first})")
+    if n_mixed:
+        warnings.append(f"{n_mixed} transcripts have exons of two genes and are given to the first exon's gene")
+    if unstranded := int((strand == NO_STRAND).sum()):
         warnings.append(f"{unstranded} transcripts have no strand and are never matched")
-    return TranscriptModels(
-        gene_ids=tuple(ids),
-        symbols=tuple(symbols),
-        versions=tuple(versions),
-        chromosomes=tuple(chromosome_number),
-        transcript_ids=tuple(key[2] for key in keys),
-        gene=gene,
-        chromosome=np.array([key[0] for key in keys], dtype=np.int32),
-        strand=strand,
-        exon_offset=offset,
-        exon_start=np.array([start for start, _, _ in flat], dtype=np.int32),
-        exon_end=np.array([end for _, end, _ in flat], dtype=np.int32),
-        exon_number=numbers,
-        warnings=tuple(warnings),
-    )
+    return tuple(warnings)
 
 
 def _counted_numbers(offset: np.ndarray, strand: np.ndarray) -> np.ndarray:
     """Exon numbers counted along the transcript, for a GTF that does not declare them all."""
-    numbers = np.empty(offset[-1], dtype=np.int32)
-    for t, direction in enumerate(strand):
-        along = np.arange(1, offset[t + 1] - offset[t] + 1)
-        numbers[offset[t] : offset[t + 1]] = along[::-1] if direction == MINUS else along
-    return numbers
+    n_exons = np.diff(offset)
+    along = np.arange(offset[-1]) - np.repeat(offset[:-1], n_exons) + 1
+    return np.where(np.repeat(strand == MINUS, n_exons), np.repeat(n_exons, n_exons) - along + 1, along)
 
 
-def _required(key: str, attributes: str, path: Path | str, number: int) -> str:
-    value = _optional(key, attributes)
-    if not value:
-        raise UserMistake(f"{path}, line {number}: an exon without {key}; every exon needs gene_id and transcript_id.")
-    return value
+def _whole_lines(file: io.BufferedIOBase) -> Iterator[bytes]:
+    """Blocks of whole lines of UTF-8, each line ended by a newline."""
+    rest = b""
+    while block := file.read(BLOCK):
+        lines, newline, rest = (rest + block).rpartition(b"\n")
+        if newline:
+            yield _checked(lines + newline)
+    if rest:
+        yield _checked(rest + b"\n")
 
 
-def _optional(key: str, attributes: str) -> str | None:
-    match = _ATTRIBUTE[key].search(attributes)
-    return match[1] if match else None
+def _checked(lines: bytes) -> bytes:
+    """The lines, if they are UTF-8, with plain newlines."""
+    lines.decode()
+    return lines.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in lines else lines
+
+
+def _refuse(line: str, path: Path | str, number: int) -> None:
+    """Say what is wrong with a line."""
+    fields = line.split("\t")
+    if len(fields) < 9:
+        raise UserMistake(
+            f"{path}, line {number}, has {len(fields)} columns, a GTF has 9 separated by tabs; is it a GTF?"
+        )
+    for key in ("gene_id", "transcript_id"):
+        if not re.search(rf'(?:^|[\s;]){key}\s+"?[^";\s]', fields[8]):
+            raise UserMistake(
+                f"{path}, line {number}: an exon without {key}; every exon needs gene_id and transcript_id."
+            )
+    interval(fields[3], fields[4], path, number)
 
 
 def interval(start: str, end: str, path: Path | str, number: int, what: str = "an exon") -> tuple[int, int]:

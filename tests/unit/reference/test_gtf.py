@@ -3,6 +3,7 @@ import gzip
 import pytest
 
 from velocorpus.errors import UserMistake
+from velocorpus.reference import gtf
 from velocorpus.reference.gtf import read_gtf, split_version
 
 
@@ -87,3 +88,40 @@ def test_half_a_gzip_file_is_refused(tmp_path):
     path.write_bytes(gzip.compress("".join(line(transcript=f"T{i}") for i in range(5000)).encode())[:-400])
     with pytest.raises(UserMistake, match="cannot be read as text to its end"):
         read_gtf(path)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "ids"),
+    [
+        ('gene_id "G1"; transcript_id "T1";', ("G1", "T1", "G1")),
+        ("gene_id G1;transcript_id T1", ("G1", "T1", "G1")),
+        ('transcript_id "T1" ; gene_name "N1";  gene_id  "G1"', ("G1", "T1", "N1")),
+        ('xgene_id "no"; gene_id_x "no"; gene_id "G1"; gene_id "no"; transcript_id "T1"', ("G1", "T1", "G1")),
+        ('gene_name ""; gene_id "gène 1"; transcript_id "T=1"', ("gène 1", "T=1", "gène 1")),
+    ],
+)
+def test_attributes_are_read_in_any_order_and_dress(read, attributes, ids):
+    models = read(f"1\tx\texon\t1\t9\t.\t+\t.\t{attributes}\n")
+    assert (models.gene_ids[0], models.transcript_ids[0], models.symbols[0]) == ids
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_lines_may_be_cut_anywhere_between_blocks(tmp_path, monkeypatch, end):
+    path = tmp_path / "genes.gtf"
+    lines = ["# a comment\n", "\n", line("G1", kind="gene")]
+    lines += [line(f"G{i % 3}", f"T{i % 5}", 10 * i + 1, 10 * i + 5, more=f"exon_number {i};") for i in range(40)]
+    path.write_bytes("".join(lines).replace("\n", end).encode()[: -len(end)])
+    whole = read_gtf(path)
+    for size in (1, 50, 77, 1000):
+        monkeypatch.setattr(gtf, "BLOCK", size)
+        models = read_gtf(path)
+        assert models.digest() == whole.digest()
+        assert models.exon_number.tolist() == whole.exon_number.tolist()
+    path.write_bytes(path.read_bytes() + f"{end}1\tx\texon".encode())
+    with pytest.raises(UserMistake, match="line 44, has 3 columns"):
+        read_gtf(path)
+
+
+@pytest.mark.parametrize(("declared", "number"), [("7", 7), ('"7"', 7), ('" 7 "', 7), ("x", 1), ("-7", 1), ("", 1)])
+def test_exon_numbers_are_whole_or_counted(read, declared, number):
+    assert read(line(more=f"exon_number {declared};")).exon_number.tolist() == [number]

@@ -20,7 +20,7 @@ from velocorpus.reads.roles import Look
 from velocorpus.reads.sampling import ReadSample
 from velocorpus.simulate.libraries import TENX, Species, kinds, make_library, two_species
 
-READS = (200, 1000, 5000, 50_000)
+READS = (200, 1000, 50_000)
 ERRORS = (0.0, 0.01, 0.05)
 LOOKED_AT = 10_000
 # What is done to a library; `whole` is not damaged, and has both species' references.
@@ -55,12 +55,12 @@ class Drill:
         return make_library(kind, n, species=self.species[0], lists=self.lists, error=error, rng=self.rng, **more)
 
     def looks(self, files: dict[str, np.ndarray], lane: str, references: list) -> list[Look]:
-        """Files in any order, under names that say nothing of their roles; of many reads 10,000 are looked at."""
+        """Files in any order, under names that say nothing of their roles; of many reads `LOOKED_AT` are looked at."""
         roles = list(files)
         self.rng.shuffle(roles)
         found = []
         for number, role in enumerate(roles, 1):
-            codes = files[role][:LOOKED_AT]
+            codes = files[role]
             lengths = (codes < 5).sum(axis=1)
             path = Path(f"{lane}_{number}.fastq.gz")
             found.append(
@@ -102,7 +102,6 @@ def is_wrong(kind: str, damage: str, verdict: Verdict) -> bool:
         return False
     truth = kind if kind in TENX else NOT_10X
     usable = damage not in UNUSABLE or (truth == NOT_10X and damage != "two_chemistries")
-    # A first chemistry has its UMIs in a file of their own, so its barcode read cannot be "cut" by two bases unseen.
     return not usable or verdict.chemistry != truth or verdict.organism not in (None, "human")
 
 

@@ -7,6 +7,7 @@ the other does not.
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -30,8 +31,9 @@ CARRIED = {
 }
 OTHER_ASSAYS = tuple(CARRIED)[-3:]
 # Where barcodes are searched: further inside no known convention has them.
-OFFSETS = 48
-SEARCHED_READS = 400
+OFFSETS = 24
+SEARCHED_READS = 300
+PREFIX_BITS = 16
 
 
 @dataclass(frozen=True)
@@ -42,15 +44,31 @@ class BarcodeList:
     length: int
     codes: np.ndarray
 
-    def holds(self, values: np.ndarray) -> np.ndarray:
-        """Which numbers stand on the list: bool, the shape of `values`."""
-        at = np.minimum(np.searchsorted(self.codes, values), len(self.codes) - 1)
-        return self.codes[at] == values
+    @cached_property
+    def starts(self) -> np.ndarray:
+        """Where the numbers with each beginning of `PREFIX_BITS` start: a search need not go through all the list."""
+        heads = np.arange(2**PREFIX_BITS + 1, dtype=np.uint64) << np.uint64(max(2 * self.length - PREFIX_BITS, 0))
+        return np.searchsorted(self.codes, heads)
 
-    @property
-    def chance(self) -> float:
-        """The share of random barcodes that stand on the list."""
-        return len(self.codes) / 4**self.length
+    def holds(self, values: np.ndarray) -> np.ndarray:
+        """Which numbers stand on the list: bool (n,) for uint64 (n,)."""
+        return _holds(self.codes, self.starts, np.uint64(max(2 * self.length - PREFIX_BITS, 0)), values)
+
+
+@numba.njit(cache=True)
+def _holds(codes: np.ndarray, starts: np.ndarray, shift: np.uint64, values: np.ndarray) -> np.ndarray:
+    found = np.zeros(len(values), np.bool_)
+    for i in range(len(values)):
+        head = np.int64(values[i] >> shift)
+        low, high = starts[head], starts[head + 1]
+        while low < high:
+            middle = (low + high) // 2
+            if codes[middle] < values[i]:
+                low = middle + 1
+            else:
+                high = middle
+        found[i] = low < len(codes) and codes[low] == values[i]
+    return found
 
 
 @dataclass(frozen=True)

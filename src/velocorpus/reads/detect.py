@@ -16,7 +16,7 @@ import numpy as np
 from velocorpus.reads.barcode_lists import OTHER_ASSAYS, BarcodeList, Place, listed
 from velocorpus.reads.chemistries import CHEMISTRIES, list_name
 from velocorpus.reads.kmers import KmerIndex
-from velocorpus.reads.roles import MIN_CDNA, MISFIT, Lane, Look, Share, lanes_of, pooled, strand_shares
+from velocorpus.reads.roles import FITS, MIN_CDNA, MISFIT, Lane, Look, Share, lanes_of, pooled, strand_shares
 from velocorpus.reads.sampling import sample_reads
 
 NOT_10X = "not_10x"
@@ -176,7 +176,8 @@ def _with_cdna(lanes: Sequence[Lane], barcodes: Look, best: BarcodeList, evidenc
     organism, mapped, sense = _organism(cdna)
     evidence |= {"panel": cdna.panel.as_json(), "mapped": mapped.as_json(), "sense": sense.as_json()}
     strand = "forward" if sense.low >= SENSE else "reverse" if sense.high <= ANTISENSE else None
-    listing = f"{barcodes.fits[best.name].value:.0%} of the barcodes are on the list of {best.name}"
+    found = listed(barcodes.sample, best, barcodes.places[best.name])
+    listing = f"{found.mean():.0%} of the barcodes are on the list of {best.name}"
     if cdna.panel.high >= NO_PANEL and not (cdna.references and mapped.low > NO_PANEL):
         if cdna.panel.low >= PANEL and (not cdna.references or mapped.high < 0.05):
             reason = f"{cdna.panel.value:.0%} of the other reads hold one of few sequences at one place: tags or guides"
@@ -268,6 +269,11 @@ def _without_list(lanes: Sequence[Lane]) -> Verdict:
     if any(look.alternating for look in looks):
         return _unclear(
             "long and short reads take turns in one file (Cell Ranger 1's read-RA); part them into two files"
+        )
+    if closest.low >= FITS:
+        return _unclear(
+            f"{closest.value:.0%} of a file's reads have listed barcodes, but of too few different ones to tell by",
+            evidence=evidence,
         )
     if any(share.high >= MISFIT for look in looks for share in look.fits.values()):
         return _unclear(

@@ -22,6 +22,8 @@ Z = 3.0
 FITS = 0.3
 MISFIT = 0.15
 MIN_DISTINCT = 20
+# No one sequence counts for more than this share of the reads: an amplicon's may stand on a list by chance.
+MOST_OF_ONE = 0.02
 MIN_CDNA = 25
 MAX_INDEX = 12
 # Read designators: `_R1_001`, `_I1_`, `_1.fastq`, and Cell Ranger 1's `read-RA`.
@@ -82,9 +84,8 @@ class Look:
 
     @cached_property
     def fits(self) -> dict[str, Share]:
-        """The share of reads with a listed barcode at that place, per list."""
-        found = {one.name: listed(self.sample, one, self.places[one.name]) for one in self.lists}
-        return {name: Share(int(hit.sum()), len(hit)) for name, hit in found.items()}
+        """The share of reads with a listed barcode at that place, per list; see `MOST_OF_ONE`."""
+        return {one.name: capped_share(self.sample, one, self.places[one.name]) for one in self.lists}
 
     @cached_property
     def best(self) -> BarcodeList | None:
@@ -187,6 +188,17 @@ class Lane:
         }
 
 
+def capped_share(sample: ReadSample, barcodes: BarcodeList, place: Place) -> Share:
+    """The share of reads with a listed barcode, where reads of one sequence beyond `MOST_OF_ONE` are left out."""
+    values, _ = words(sample.codes, place.offset, barcodes.length)
+    hit = listed(sample, barcodes, place)
+    _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
+    most = max(2, int(MOST_OF_ONE * len(values)))
+    # Each sequence's reads weigh as much as the allowed number of them.
+    weights = np.minimum(counts, most) / counts
+    return Share(round(weights[which][hit].sum()), round(weights[which].sum()))
+
+
 def lanes_of(looks: Sequence[Look]) -> list[Lane]:
     """Files grouped into lanes: by their records' names, then by what of the file names is not a read's number."""
     by_spots: dict[tuple[str, int], list[Look]] = {}
@@ -236,6 +248,8 @@ def _best_share(look: Look) -> float:
 def pooled(looks: Sequence[Look]) -> Look:
     """The same role's files of all lanes as one; `looks` must not be empty."""
     first = looks[0]
+    if len(looks) == 1:
+        return first
     width = max(look.sample.codes.shape[1] for look in looks)
     codes = [
         np.pad(look.sample.codes, ((0, 0), (0, width - look.sample.codes.shape[1])), constant_values=NO_BASE)

@@ -11,6 +11,7 @@ from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
 
+import numba
 import numpy as np
 
 from velocorpus.errors import UserMistake
@@ -89,18 +90,27 @@ def words(codes: np.ndarray, offset: int, length: int) -> tuple[np.ndarray, np.n
 
     Returns uint64 (n,) and bool (n,); the number of a read that ends earlier, or has an N there, means nothing.
     """
-    block = codes[:, offset : offset + length]
-    if block.shape[1] < length:
+    if codes.shape[1] < offset + length:
         return np.zeros(len(codes), np.uint64), np.zeros(len(codes), bool)
+    return _words(codes, offset, length)
+
+
+@numba.njit(cache=True)
+def _words(codes: np.ndarray, offset: int, length: int) -> tuple[np.ndarray, np.ndarray]:
     values = np.zeros(len(codes), np.uint64)
-    for column in block.T:
-        values = values << np.uint64(2) | (column & 3)
-    return values, (block != NO_BASE).all(axis=1)
+    whole = np.ones(len(codes), np.bool_)
+    for r in range(len(codes)):
+        for c in range(offset, offset + length):
+            whole[r] &= codes[r, c] < NO_BASE
+            values[r] = values[r] << np.uint64(2) | np.uint64(codes[r, c] & 3)
+    return values, whole
 
 
+@numba.njit(cache=True)
 def reverse_complement(values: np.ndarray, length: int) -> np.ndarray:
-    """Words of `words` read from the other strand."""
+    """Words of `words` read from the other strand: uint64 (n,)."""
     turned = np.zeros_like(values)
-    for j in range(length):
-        turned = turned << np.uint64(2) | (np.uint64(3) - (values >> np.uint64(2 * j) & np.uint64(3)))
+    for i in range(len(values)):
+        for j in range(length):
+            turned[i] = turned[i] << np.uint64(2) | (np.uint64(3) - (values[i] >> np.uint64(2 * j) & np.uint64(3)))
     return turned

@@ -114,7 +114,7 @@ def _digits(codes: np.ndarray, length: int) -> np.ndarray:
 
 def _barcodes(barcodes: BarcodeList, n: int, rng: np.random.Generator, cells: int = 300) -> np.ndarray:
     """Barcodes of cells of unequal size, one in twenty of an empty droplet."""
-    chosen = rng.choice(len(barcodes.codes), cells, replace=False)
+    chosen = rng.integers(0, len(barcodes.codes), cells)
     sizes = rng.lognormal(0, 0.8, cells)
     of_cell = chosen[rng.choice(cells, n, p=sizes / sizes.sum())]
     drawn = np.where(rng.random(n) < 0.05, rng.integers(0, len(barcodes.codes), n), of_cell)
@@ -122,7 +122,7 @@ def _barcodes(barcodes: BarcodeList, n: int, rng: np.random.Generator, cells: in
 
 
 def _unlisted(known: BarcodeList, rng: np.random.Generator) -> BarcodeList:
-    shared = known.codes[rng.choice(len(known.codes), 1000, replace=False)]
+    shared = known.codes[rng.integers(0, len(known.codes), 1000)]
     strange = rng.integers(0, 4**16, int(1000 / OVERLAP), dtype=np.uint64)
     return BarcodeList("unlisted", 16, np.unique(np.concatenate([shared, strange])))
 
@@ -141,7 +141,8 @@ def _long(head: np.ndarray, length: int, strand: str, rng: np.random.Generator) 
 
 
 def _pieces(species: Species, gene: np.ndarray, start: np.ndarray) -> np.ndarray:
-    return np.stack([species.transcripts[g][s : s + CDNA_LEN] for g, s in zip(gene, start, strict=True)])
+    begins = np.concatenate([[0], np.cumsum([len(transcript) for transcript in species.transcripts])])
+    return np.concatenate(species.transcripts)[(begins[gene] + start)[:, None] + np.arange(CDNA_LEN)]
 
 
 def _turned(codes: np.ndarray, which: np.ndarray) -> np.ndarray:
@@ -150,7 +151,7 @@ def _turned(codes: np.ndarray, which: np.ndarray) -> np.ndarray:
 
 def _genes(species: Species, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     gene = rng.choice(len(species.weights), n, p=species.weights / species.weights.sum())
-    return gene, np.array([len(species.transcripts[g]) for g in gene]) - CDNA_LEN
+    return gene, np.array([len(transcript) for transcript in species.transcripts])[gene] - CDNA_LEN
 
 
 def _cdna(species: Species, n: int, *, reverse: bool, rng: np.random.Generator) -> np.ndarray:

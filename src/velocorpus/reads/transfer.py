@@ -294,12 +294,18 @@ def _read_note(note: Path) -> dict[str, Any]:
 def _locked(path: Path) -> int:
     """Open `path` for one process at a time: an orphan of a killed workflow may still be writing."""
     while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        # A link would lead to someone else's file, which would be emptied.
+        if path.is_symlink():
+            path.unlink()
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             print(f"{path}: another process is fetching this; waiting for it", file=sys.stderr, flush=True)
             fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError:
+            # Some cluster file systems know no locks.
+            return handle
         # The other may have given the file its name, or removed it, meanwhile.
         if path.exists() and os.path.samestat(os.fstat(handle), path.stat()):
             return handle

@@ -142,6 +142,21 @@ def test_a_broken_note_is_no_note(site, url, tmp_path):
     assert get(url, tmp_path / "a.gz") == CONTENT
 
 
+def test_a_link_in_the_place_of_the_part_is_not_followed(url, tmp_path):
+    (tmp_path / "precious").write_bytes(b"x" * len(CONTENT))
+    (tmp_path / "a.gz.part").symlink_to(tmp_path / "precious")
+    assert get(url, tmp_path / "a.gz") == CONTENT
+    assert (tmp_path / "precious").read_bytes() == b"x" * len(CONTENT)
+
+
+def test_a_file_system_without_locks_is_no_obstacle(url, tmp_path, monkeypatch):
+    def refuse(handle, how):
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr(transfer.fcntl, "flock", refuse)
+    assert get(url, tmp_path / "a.gz") == CONTENT
+
+
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_a_busy_server_is_asked_again(site, url, tmp_path, status):
     site.faults = deque([bad.status(status), None, bad.status(status)])

@@ -40,12 +40,14 @@ def import_(
     chemistry: Annotated[str, typer.Option(help="Chemistry of the library, kept in the file.")] = "",
 ) -> None:
     """Bring in counts that another tool has made."""
-    from velocorpus.cells.calling import knee
-    from velocorpus.cells.emptydrops import empty_drops
+    import importlib
+
     from velocorpus.counting.bring_in import bring_in
 
-    callers = {None: None, "knee": knee, "emptydrops": empty_drops}
-    if call_cells not in callers:
+    # Only where cells are called: numba and scipy.stats take longer to load than most samples to import.
+    callers = {"knee": "calling.knee", "emptydrops": "emptydrops.empty_drops"}
+    module, _, caller = callers.get(call_cells or "", "").partition(".")
+    if call_cells is not None and not caller:
         raise UserMistake(f"--call-cells {call_cells} is not a method; allowed: knee, emptydrops.")
     if cells is not None and call_cells is not None:
         raise UserMistake("--cells and --call-cells exclude each other; give one.")
@@ -55,7 +57,7 @@ def import_(
         sample=sample,
         gene_table=genes,
         cell_list=cells,
-        caller=callers[call_cells],
+        caller=getattr(importlib.import_module(f"velocorpus.cells.{module}"), caller) if caller else None,
         cells_called_by=cells_called_by,
         cell_type=cell_type,
         reference=reference,

@@ -83,7 +83,7 @@ def project(tmp_path):
     (tmp_path / "training.yaml").write_text("{}\n")
     (tmp_path / "config.yaml").write_text(
         "samples: samples.tsv\nunits: units.tsv\nreferences: references.tsv\ntraining: training.yaml\n"
-        f"quantify: {{cellranger: {stand_in}}}\n"
+        f"quantify: {{cellranger: {stand_in}}}\nreads_qc: {{enabled: false}}\n"
     )
     return tmp_path
 

@@ -3,6 +3,7 @@
 Which of a run's FASTQs is which, lengths tell where they can, else barcodes on 10x's lists (`roles.py`).
 """
 
+import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,8 @@ from velocorpus.reads.fetch import fetch
 from velocorpus.reads.lengths import MARGIN, check_lengths, middle_length
 from velocorpus.reads.sra import SOURCE, dump_run
 
+# SRA numbers the submitter's own files: `possorted_genome_bam.bam.1`.
+BAM = re.compile(r"\.bam(\.\d+)?(\?.*)?$")
 # Reads looked at when lengths leave it open.
 N_READS, WINDOW = 20_000, 200_000
 
@@ -39,6 +42,8 @@ def fetch_pair(
     source whose barcode and cDNA reads cannot be told, `TryLater` for what another try may mend.
     """
     how = how or FetchConfig()
+    if not SOURCE.match(source) and not BAM.search(source):
+        raise UserMistake(f"{source} is given for both reads; give two FASTQs, or a BAM or sra:RUN that holds both.")
     work = read1.with_name(f".{read1.name}.parts")
     work.mkdir(parents=True, exist_ok=True)
     try:

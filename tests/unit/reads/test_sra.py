@@ -1,17 +1,15 @@
-"""A run of SRA comes with all of its reads, barcode and cDNA told apart; sra-tools are stood in for, or the real ones.
-
-The stand-ins refuse flags that sra-tools 3.0.3 does not have and write what it writes.
-"""
+"""A run of SRA comes with all of its reads, told apart: by stand-ins for sra-tools, and by sra-tools where installed."""
 
 import gzip
 import os
 import random
 import shutil
 import subprocess
-import sys
+from collections import deque
 
 import pytest
 from tests.drills import misbehaving as bad
+from tests.drills.sra_tools import archive, install
 
 from velocorpus.config import FetchConfig
 from velocorpus.errors import TryLater, UserMistake
@@ -19,54 +17,12 @@ from velocorpus.reads.pairs import choose_pair, fetch_pair, fetch_run
 
 RUN = "SRR1234567"
 BUCKET = "s3://sra-pub-run-odp/"
-FASTERQ_DUMP = """
-parser.add_argument("--include-technical", action="store_true", required=True)
-parser.add_argument("--split-files", action="store_true", required=True)
-parser.add_argument("--threads", type=int, required=True)
-parser.add_argument("--temp", required=True)
-parser.add_argument("--outdir", type=pathlib.Path, required=True)
-parser.add_argument("archive", type=pathlib.Path)
-args = parser.parse_args()
-archive = json.loads(args.archive.read_text().removeprefix("NCBI.sra"))
-if "says" in archive:
-    sys.exit(archive["says"])
-args.outdir.mkdir()
-for number, reads in enumerate(archive["reads"], 1):
-    name = f"{args.archive.name}_{number}.fastq"
-    records = [f"@{args.archive.name}.{i}\\n{r}\\n+\\n{'F' * len(r)}\\n" for i, r in enumerate(reads)]
-    (args.outdir / name).write_text("".join(records))
-"""
-VDB_VALIDATE = """
-parser.add_argument("archive", type=pathlib.Path)
-archive = parser.parse_args().archive
-if not archive.is_absolute() or not archive.read_text().endswith("}"):
-    sys.exit("err: file corrupt while reading file within file system module")
-"""
-PREFETCH = """
-parser.add_argument("run")
-parser.add_argument("--max-size", choices=["u"], required=True)
-parser.add_argument("--verify", choices=["yes"], required=True)
-parser.add_argument("--output-file", required=True)
-args = parser.parse_args()
-if "PREFETCH_GIVES" not in os.environ:
-    sys.exit(f"err: name not found while resolving query: {args.run}")
-shutil.copy(os.environ["PREFETCH_GIVES"], args.output_file)
-"""
 
 
 @pytest.fixture
 def tools(tmp_path, monkeypatch):
-    """A folder first in PATH with stand-ins for sra-tools."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    for name, body in (("fasterq-dump", FASTERQ_DUMP), ("vdb-validate", VDB_VALIDATE), ("prefetch", PREFETCH)):
-        head = (
-            f"#!{sys.executable}\nimport argparse, json, os, pathlib, shutil, sys\nparser = argparse.ArgumentParser()\n"
-        )
-        (folder / name).write_text(head + body)
-        (folder / name).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
-    return folder
+    """Stand-ins for sra-tools first in PATH."""
+    monkeypatch.setenv("PATH", f"{install(tmp_path / 'bin')}{os.pathsep}{os.environ['PATH']}")
 
 
 @pytest.fixture
@@ -79,13 +35,6 @@ def site():
 def sequences(n, length, seed=0):
     rng = random.Random(seed + length)
     return ["".join(rng.choices("ACGT", k=length)) for _ in range(n)]
-
-
-def archive(*reads, **more):
-    """What the stand-ins take for a run's file."""
-    import json
-
-    return b"NCBI.sra" + json.dumps({"reads": reads} | more).encode()
 
 
 def how(site, **changes):
@@ -128,8 +77,6 @@ def test_reads_without_mates_are_refused(tools, site, tmp_path):
 
 def test_a_damaged_archive_is_fetched_once_more(tools, site, tmp_path):
     site.keep(f"sra/{RUN}/{RUN}", archive(sequences(50, 28), sequences(50, 91)))
-    from collections import deque
-
     site.faults = deque([None, lambda reply, rng: bad.replace(reply, body=reply.body[:-1] + b"x")])
     assert len(pair(site, tmp_path)[0]) == 50
 
@@ -174,6 +121,12 @@ def test_a_run_without_a_known_chemistry_comes_as_a_folder(tools, site, tmp_path
     site.keep(f"sra/{RUN}/{RUN}", archive(sequences(50, 8), sequences(50, 28), sequences(50, 91)))
     fetch_run(f"sra:{RUN}", tmp_path / "run", how=how(site), wait_s=0.01)
     assert sorted(file.name for file in (tmp_path / "run").iterdir()) == [f"{RUN}_{i}.fastq.gz" for i in (1, 2, 3)]
+
+
+def test_one_fastq_for_both_reads_is_refused(tmp_path):
+    one = write_fastq(tmp_path / "a.fastq.gz", sequences(9, 28))
+    with pytest.raises(UserMistake, match=r"a\.fastq\.gz is given for both reads.*two FASTQs"):
+        fetch_pair(str(one), tmp_path / "1.fastq.gz", tmp_path / "2.fastq.gz", chemistry="10xv3")
 
 
 def write_fastq(path, reads):

@@ -95,7 +95,10 @@ def cache_folder() -> Path:
     """Where what can be made again is kept: $VELOCORPUS_CACHE, or velocorpus in $XDG_CACHE_HOME or ~/.cache."""
     if own := os.environ.get("VELOCORPUS_CACHE"):
         return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "velocorpus"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "velocorpus"
+    except RuntimeError:  # a user without a home, as in containers: nothing can be kept
+        return Path(os.devnull) / "velocorpus"
 
 
 def sha256(path: Path | str) -> str:

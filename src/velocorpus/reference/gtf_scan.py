@@ -4,8 +4,9 @@ An attribute is a key after a blank or a semicolon (or first), blanks, and a val
 with a quote before it or without. What stands first counts.
 """
 
-import numba
 import numpy as np
+
+from velocorpus.compiled import compiled
 
 # Attributes of which the place is told, in this order, and the one of which the number is.
 _KEYS = ("gene_id", "transcript_id", "gene_name", "gene_version", "exon_number")
@@ -15,7 +16,7 @@ _EXON = np.frombuffer(b"exon", dtype=np.uint8)
 _NEWLINE, _TAB, _HASH, _QUOTE, _SEMICOLON, _ZERO = 10, 9, 35, 34, 59, 48
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def scan_exons(text):  # type: ignore[no-untyped-def]
     """Scan whole lines (uint8).
 
@@ -73,7 +74,7 @@ def scan_exons(text):  # type: ignore[no-untyped-def]
     return exons[:n], spans[:run], line, -1
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _find_values(text, low, high, value):  # type: ignore[no-untyped-def]
     """Write first and end of each key's value, of those that text[low:high] has."""
     for p in range(low, high):
@@ -96,7 +97,7 @@ def _find_values(text, low, high, value):  # type: ignore[no-untyped-def]
                 value[k, 0], value[k, 1] = after, end
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _same(text, a, b, other, c, d):  # type: ignore[no-untyped-def]
     if b - a != d - c:
         return False
@@ -106,12 +107,12 @@ def _same(text, a, b, other, c, d):  # type: ignore[no-untyped-def]
     return True
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _is_blank(byte):  # type: ignore[no-untyped-def]
     return byte == 32 or 9 <= byte <= 13 or 28 <= byte <= 31
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _number(text, a, b):  # type: ignore[no-untyped-def]
     """The whole number in text[a:b], or -1 for anything else and for what is beyond ten digits."""
     if a == b or b - a > 10:

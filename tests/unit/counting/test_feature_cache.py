@@ -4,6 +4,7 @@ import dataclasses
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,10 +12,10 @@ from bam_makers import transcript_lines
 
 from velocorpus.counting import feature_cache
 from velocorpus.counting.corrections import CHROMOSOME_NAMES, TOUCHING_EXONS
-from velocorpus.counting.feature_cache import cache_folder, cached_features
+from velocorpus.counting.feature_cache import cached_features
 from velocorpus.counting.features import build_features
 from velocorpus.errors import UserMistake
-from velocorpus.files import sha256
+from velocorpus.files import cache_folder, sha256
 from velocorpus.reference.gtf import read_gtf
 
 
@@ -139,7 +140,7 @@ def test_full_disk_costs_one_note_and_leaves_nothing(folder, gtf, monkeypatch):
     assert cached_features(gtf, say=said.append)[0].gene_ids
     assert len(said) == 1
     assert "No space left" in said[0]
-    assert not list(folder.iterdir())
+    assert not list(folder.glob("features-*")) + list(folder.glob(".*"))
 
 
 def test_oldest_go_beyond_a_number(folder, gtf, monkeypatch):
@@ -167,7 +168,7 @@ def test_two_processes_at_once_both_get_it(folder, gtf):
     code = f"from velocorpus.counting.feature_cache import cached_features; print(cached_features({str(gtf)!r})[2])"
     both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]
     assert [process.communicate()[0].strip() for process in both] == [read_gtf(gtf).digest()] * 2
-    assert all(path.is_file() for path in folder.iterdir())
+    assert not list(folder.glob(".*"))
 
 
 def test_folder_is_the_users_choice(monkeypatch, tmp_path):
@@ -176,6 +177,15 @@ def test_folder_is_the_users_choice(monkeypatch, tmp_path):
     assert cache_folder() == tmp_path / "velocorpus"
     monkeypatch.setenv("VELOCORPUS_CACHE", str(tmp_path / "own"))
     assert cache_folder() == tmp_path / "own"
+
+
+def test_user_without_a_home_costs_one_note(monkeypatch, gtf):
+    for name in ("VELOCORPUS_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "expanduser", lambda path: (_ for _ in ()).throw(RuntimeError("no home")))
+    said = []
+    assert cached_features(gtf, say=said.append)[0].gene_ids
+    assert len(said) == 1
 
 
 def test_refusals_are_the_readers(folder, tmp_path):

@@ -1,4 +1,4 @@
-"""A run of SRA comes with all of its reads, told apart: by stand-ins for sra-tools, and by sra-tools where installed."""
+"""A run of SRA comes with all of its reads, told apart: by stand-ins for sra-tools, and by the real ones if at hand."""
 
 import gzip
 import os

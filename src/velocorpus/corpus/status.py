@@ -14,6 +14,7 @@ from velocorpus import names
 from velocorpus.corpus import schema
 from velocorpus.counting.outcome import OUTCOME_FILE, read_outcome
 from velocorpus.evaluation.table import Table
+from velocorpus.files import read_json
 
 PENDING = "pending"
 
@@ -35,7 +36,9 @@ class Row:
 
 def status(samples: Mapping[str, Mapping[str, str]], results: Path) -> list[Row]:
     """One row for each of `samples` (their rows of samples.tsv), in that order, from the files in `results`."""
-    return [_row(sample, about.get(names.STUDY, ""), results) for sample, about in samples.items()]
+    path = results / "understood" / "duplicates.json"
+    twins = read_json(path)["duplicates"] if path.exists() else {}
+    return [_row(sample, about.get(names.STUDY, ""), results, twins.get(sample)) for sample, about in samples.items()]
 
 
 def to_tsv(rows: Sequence[Row]) -> str:
@@ -68,7 +71,7 @@ def _said(row: Row) -> str:
     return f"{row.sample}: {row.reason}"
 
 
-def _row(sample: str, study: str, results: Path) -> Row:
+def _row(sample: str, study: str, results: Path, twin: Mapping[str, Any] | None) -> Row:
     path = results / "counts" / sample / OUTCOME_FILE
     costs = _costs(sample, results)
     if not path.exists():
@@ -83,6 +86,10 @@ def _row(sample: str, study: str, results: Path) -> Row:
         cells = figures.get("cells")
         if cells == 0:
             reason = f"none of its {figures['cells_in']} cells has {about['min_counts']} spliced counts"
+    if twin and cells:  # a second count of the same reads is not in the corpus
+        reason = (
+            f"shares {twin['shared']:.0%} of its molecules with {twin['of']}; the corpus has both, see the column skip"
+        )
     return Row(sample, study, outcome.stage, outcome.state, reason, cells, *costs)
 
 

@@ -7,6 +7,7 @@ from velocorpus.corpus import schema
 from velocorpus.corpus.status import status, to_table, to_tsv
 from velocorpus.corpus.totals import Totals
 from velocorpus.counting.outcome import write_outcome
+from velocorpus.files import write_json
 
 SAMPLES = {name: {"study": "s"} for name in ("b", "a", "empty", "late")}
 
@@ -42,6 +43,11 @@ def test_every_sample_has_a_row_in_the_order_of_the_table(results):
         "none of its 9 cells has 100 spliced counts",
         "not run to its end yet",
     ]
+
+
+def test_a_library_that_is_there_twice_is_told(results):
+    write_json(results / "understood/duplicates.json", {"duplicates": {"b": {"of": "z", "shared": 0.973}}})
+    assert status(SAMPLES, results)[0].reason.startswith("shares 97% of its molecules with z;")
 
 
 def test_costs_are_summed_over_a_samples_jobs(results):

@@ -1,6 +1,5 @@
 """Opening alignments: whole BAMs for the compiled reader; SAM and CRAM through htslib (pysam), which is slower."""
 
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,17 +44,25 @@ def read_header(path: Path | str) -> Header:
     try:
         with pysam.AlignmentFile(str(path), check_sq=False) as alignments:
             return Header(alignments.references, None if is_text_or_cram else alignments.tell())
+    except NotImplementedError:
+        raise UserMistake(
+            f"{path} is gzip, but not in the blocks of a BAM as htslib knows them; make it again with"
+            " `samtools view -b`."
+        ) from None
     except (OSError, ValueError) as error:
         raise UserMistake(f"{path} cannot be read as BAM, SAM or CRAM ({error}); copy or make it again.") from None
 
 
 def tags_found(path: Path | str, tag: str, n_reads: int = 1000) -> tuple[list[str], str]:
     """The tags of the first reads, and a value of `tag`: what a refusal says of them."""
-    found: Counter[str] = Counter()
+    found: set[str] = set()
     value = ""
     with pysam.AlignmentFile(str(path), check_sq=False) as bam:
         for read in bam.head(n_reads):
-            tags = dict(read.get_tags())
-            found.update(tags)
+            try:
+                tags = dict(read.get_tags())
+            except UnicodeDecodeError:
+                continue
+            found |= tags.keys()
             value = value or str(tags.get(tag, ""))
     return sorted(found), value

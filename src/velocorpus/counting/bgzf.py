@@ -24,7 +24,7 @@ _HEADROOM = 1 << 16  # for what is carried over from the chunk before
 _PIECE = 1 << 20
 _LONGEST_RECORD = 1 << 26
 _SHORTEST_RECORD = 32
-_FITS = -1
+_FITS = 2**32  # no length that a record can say
 _GZIP_WINDOW = 31  # zlib's spelling of "a gzip member, checked against its own CRC and length"
 _MAGIC = b"\x1f\x8b\x08\x04"
 
@@ -152,7 +152,7 @@ def _inflate(path: Path | str, group: list[tuple[int, bytes]]) -> tuple[np.ndarr
     view = data.data
     for (at, block), size, start in zip(group, sizes, block_start.tolist(), strict=False):
         try:
-            inflated = isal_zlib.decompress(block, _GZIP_WINDOW, 1 << 16)
+            inflated = isal_zlib.decompress(block, _GZIP_WINDOW, max(size, 1))
         except (isal_zlib.IsalError, EOFError) as error:  # type: ignore[misc]
             raise BrokenBam(path, f"byte {at}", f"the BGZF block cannot be inflated ({error})") from None
         if len(inflated) != size:

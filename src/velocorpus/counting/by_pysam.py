@@ -56,7 +56,7 @@ def _batch(reads: list[pysam.AlignedSegment], cell_of: dict[str, int], selection
             outcomes[UNMAPPED] += 1
             continue
         if read.has_tag("NH"):
-            unique = read.get_tag("NH") == 1
+            unique = _value(read, "NH") == 1
         else:
             n_without_nh += 1
             unique = read.mapping_quality == UNIQUE_MAPQ
@@ -72,6 +72,8 @@ def _batch(reads: list[pysam.AlignedSegment], cell_of: dict[str, int], selection
             outcomes[UNTAGGED] += 1
         elif place < 0:
             outcomes[UNLISTED] += 1
+        elif not _is_printable(cell) or not _is_printable(umi):
+            raise ValueError("a barcode or UMI with a byte that is no printable character")
         elif selection.skip_odd_umis and molecule < 0:
             outcomes[ODD_UMI] += 1
         else:
@@ -98,8 +100,19 @@ def _batch(reads: list[pysam.AlignedSegment], cell_of: dict[str, int], selection
 
 
 def _text(read: pysam.AlignedSegment, tag: str) -> str | None:
-    value = read.get_tag(tag) if read.has_tag(tag) else None
+    value = _value(read, tag) if read.has_tag(tag) else None
     return value if isinstance(value, str) else None
+
+
+def _value(read: pysam.AlignedSegment, tag: str) -> object:
+    try:
+        return read.get_tag(tag)
+    except UnicodeDecodeError as error:
+        return error.object.decode("latin-1")
+
+
+def _is_printable(text: str) -> bool:
+    return text.isascii() and text.isprintable()
 
 
 def _packed(text: str) -> int:

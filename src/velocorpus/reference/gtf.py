@@ -21,6 +21,7 @@ from velocorpus.reference.gtf_scan import scan_exons
 PLUS, MINUS, NO_STRAND = 1, -1, 0
 BLOCK = 1 << 24  # bytes that are read at once
 _STRANDS = {b"+": PLUS, b"-": MINUS}
+_NUMBER = re.compile("0*[0-9]{1,10}")  # what `isdigit` takes may be no number, or one too long for `int`
 _VERSIONED = re.compile(r"(ENS[A-Z]*G\d+)\.(\d+)")
 
 
@@ -194,7 +195,7 @@ def _refuse(line: str, path: Path | str, number: int) -> None:
 
 def interval(start: str, end: str, path: Path | str, number: int, what: str = "an exon") -> tuple[int, int]:
     """Start and end of a GTF line; refused unless 1 ≤ start ≤ end."""
-    if start.isdigit() and end.isdigit() and 1 <= int(start) <= int(end) < 2**31:
+    if _NUMBER.fullmatch(start) and _NUMBER.fullmatch(end) and 1 <= int(start) <= int(end) < 2**31:
         return int(start), int(end)
     raise UserMistake(
         f"{path}, line {number}: {what} from {start} to {end}; allowed is 1 ≤ start ≤ end, whole numbers."

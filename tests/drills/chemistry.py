@@ -22,7 +22,7 @@ from velocorpus.simulate.libraries import TENX, Species, kinds, make_library, tw
 
 READS = (200, 1000, 50_000)
 ERRORS = (0.0, 0.01, 0.05)
-LOOKED_AT = 10_000
+LOOKED_AT = 3000
 # What is done to a library; `whole` is not damaged, and has both species' references.
 DAMAGES = (
     "whole",

@@ -22,7 +22,7 @@ Z = 3.0
 FITS = 0.3
 MISFIT = 0.15
 MIN_DISTINCT = 20
-# No one sequence counts for more than this share of the reads: an amplicon's may stand on a list by chance.
+# No one barcode counts for more than this share of the reads: an amplicon may begin with a listed one by chance.
 MOST_OF_ONE = 0.02
 MIN_CDNA = 25
 MAX_INDEX = 12
@@ -189,14 +189,12 @@ class Lane:
 
 
 def capped_share(sample: ReadSample, barcodes: BarcodeList, place: Place) -> Share:
-    """The share of reads with a listed barcode, where reads of one sequence beyond `MOST_OF_ONE` are left out."""
+    """The share of reads with a listed barcode, those of one barcode beyond `MOST_OF_ONE` of the reads left out."""
     values, _ = words(sample.codes, place.offset, barcodes.length)
     hit = listed(sample, barcodes, place)
-    _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
-    most = max(2, int(MOST_OF_ONE * len(values)))
-    # Each sequence's reads weigh as much as the allowed number of them.
-    weights = np.minimum(counts, most) / counts
-    return Share(round(weights[which][hit].sum()), round(weights[which].sum()))
+    counts = np.unique(values[hit], return_counts=True)[1]
+    hits = int(np.minimum(counts, max(2, int(MOST_OF_ONE * len(values)))).sum())
+    return Share(hits, hits + int((~hit).sum()))
 
 
 def lanes_of(looks: Sequence[Look]) -> list[Lane]:

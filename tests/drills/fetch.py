@@ -30,7 +30,7 @@ from tests.drills import misbehaving as bad
 
 from velocorpus.config import FetchConfig
 from velocorpus.errors import UserMistake
-from velocorpus.reads import s3, transfer
+from velocorpus.reads import parts, s3
 from velocorpus.reads.fetch import fetch
 
 PART_BYTES = 16 << 10
@@ -220,7 +220,7 @@ def killed(drill: Drill, kind: Kind) -> str:
     drill.injected = 1
     drill.site.slow_s = 0.02
     code = (
-        "import sys; from velocorpus.reads import transfer; transfer.NOTE_S = 0.0\n"
+        "import sys; from velocorpus.reads import parts; parts.NOTE_S = 0.0\n"
         "from velocorpus.config import FetchConfig; from velocorpus.reads.fetch import fetch\n"
         "how = FetchConfig(parallel=int(sys.argv[3]), s3_endpoint=sys.argv[4] or None)\n"
         f"fetch(sys.argv[1], sys.argv[2], how=how, part_bytes={PART_BYTES})\n"
@@ -318,7 +318,7 @@ def servers(seed: int) -> Iterator[dict[str, bad.Site]]:
     with ExitStack() as stack:
         stack.enter_context(patch.dict(os.environ, keys))
         # Files here are small: notes and chunks must be too.
-        stack.enter_context(patch.object(transfer, "NOTE_S", 0.0))
+        stack.enter_context(patch.object(parts, "NOTE_S", 0.0))
         stack.enter_context(patch.object(s3, "CHUNK", 1 << 10))
         moto = ThreadedMotoServer(port=0, verbose=False)
         moto.start()

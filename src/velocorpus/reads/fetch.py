@@ -4,8 +4,9 @@
     http://, https://     in ranges and in parallel where the host allows it (`http.py`)
     s3://bucket/key       the same by boto3 (`s3.py`)
 
-Bytes gather in `{out}.part` (`transfer.py`), which outlives a kill, so that the next run goes on from there. Then MD5
-and form are checked (`verify.py`), and only then does the file get its name. Runs of SRA are several files: `sra.py`.
+Bytes gather in `{out}.part` (`transfer.py`, `parts.py`), which outlives a kill, so that the next run goes on from
+there. Then MD5 and form are checked (`verify.py`), and only then does the file get its name. Runs of SRA are several
+files: `sra.py`.
 """
 
 import re
@@ -18,8 +19,9 @@ from velocorpus import files
 from velocorpus.config import FetchConfig
 from velocorpus.errors import UserMistake
 from velocorpus.reads.http import HttpSource
+from velocorpus.reads.parts import PART_BYTES, Parts
 from velocorpus.reads.s3 import S3Source
-from velocorpus.reads.transfer import PART_BYTES, Parts, Source, transfer
+from velocorpus.reads.transfer import Source, transfer
 from velocorpus.reads.verify import Damaged, verify
 
 # Anyone may read these, with or without credentials of their own.

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from velocorpus.errors import UserMistake
-from velocorpus.reads.transfer import Broken, Found, Stale
+from velocorpus.reads.parts import Broken, Stale
+from velocorpus.reads.transfer import Found
 
 # What another try may mend; 403 and 404 stay what they are.
 RETRIED_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})

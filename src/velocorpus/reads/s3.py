@@ -6,7 +6,8 @@ from typing import Any
 
 from velocorpus.errors import UserMistake
 from velocorpus.reads.http import RETRIED_STATUS
-from velocorpus.reads.transfer import Broken, Found, Stale
+from velocorpus.reads.parts import Broken, Stale
+from velocorpus.reads.transfer import Found
 
 # botocore waits for all of a chunk: a large one would hide a connection that all but stalls.
 CHUNK = 1 << 16

@@ -14,7 +14,7 @@ from tests.drills import misbehaving as bad
 
 from velocorpus.config import FetchConfig
 from velocorpus.errors import TryLater, UserMistake
-from velocorpus.reads import transfer
+from velocorpus.reads import parts, transfer
 from velocorpus.reads.fetch import addresses, fetch
 
 RECORD = b"@read\nACGTACGTAC\n+\nFFFFFFFFFF\n"
@@ -50,7 +50,7 @@ def bucket(monkeypatch):
 @pytest.fixture
 def noted(monkeypatch):
     """Notes after each chunk, as small files need."""
-    monkeypatch.setattr(transfer, "NOTE_S", 0.0)
+    monkeypatch.setattr(parts, "NOTE_S", 0.0)
 
 
 def get(source, out, *, md5=None, size=None, **how):
@@ -153,7 +153,7 @@ def test_a_file_system_without_locks_is_no_obstacle(url, tmp_path, monkeypatch):
     def refuse(handle, how):
         raise OSError(38, "Function not implemented")
 
-    monkeypatch.setattr(transfer.fcntl, "flock", refuse)
+    monkeypatch.setattr(parts.fcntl, "flock", refuse)
     assert get(url, tmp_path / "a.gz") == CONTENT
 
 
@@ -307,7 +307,7 @@ def test_a_proxy_is_asked_instead_of_the_host(site, tmp_path):
 
 
 def test_progress_is_said_with_bytes_and_rate(url, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(transfer, "PROGRESS_S", 0.0)
+    monkeypatch.setattr(parts, "PROGRESS_S", 0.0)
     get(url, tmp_path / "a.gz")
     assert re.search(r"^a\.gz: 90 kB of 90 kB \(100%\), .*B/s, 0 min left$", capsys.readouterr().err, re.MULTILINE)
 

@@ -136,6 +136,15 @@ def test_bytes_of_another_address_are_not_resumed_from(site, url, tmp_path):
     assert f"bytes=0-{PART - 1}" in ranges(site)
 
 
+def test_a_host_whose_every_answer_has_another_version_is_read_in_one_go(site, url, tmp_path):
+    def flap(reply, rng):
+        return bad.replace(reply, headers=reply.headers | {"ETag": f'"{rng.random()}"'})
+
+    site.faults = deque([flap] * 99)
+    assert get(url, tmp_path / "a.gz") == CONTENT
+    assert ranges(site)[-1] is None
+
+
 def test_a_broken_note_is_no_note(site, url, tmp_path):
     (tmp_path / "a.gz.part").write_bytes(b"x" * len(CONTENT))
     (tmp_path / "a.gz.part.json").write_text('{"identity": [')

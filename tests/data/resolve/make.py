@@ -52,7 +52,7 @@ RUNS = [
     ),
     run(5, 4, "PBMC, both reads long", (150, 150), ("_1", "_2")),
     run(6, 5, "PBMC, two of three reads", (8, 26, 98), ("_1", "_2")),
-    run(7, 6, "PBMC, index read in the middle", (28, 8, 91), ("_1", "_2", "_3")),
+    run(7, 6, "PBMC, index read in the middle and an empty one", (28, 8, 91, 0), ("_1", "_2", "_3")),
     run(8, 7, "PBMC donor 1 ADT", (28, 25), ("_1", "_2"), strategy="OTHER"),
     run(9, 8, "Smart-seq2 plate 7", (75, 75), ("_1", "_2"), protocol="Smart-seq2"),
     run(10, 9, "zebrafish heart", (28, 91), ("_1", "_2"), organism=("Danio rerio", "7955")),

@@ -3,7 +3,6 @@
 import json
 import re
 import threading
-import time
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -24,6 +23,8 @@ ANSWERS = Path(__file__).parents[2] / "data" / "resolve"
 ROWS = json.loads((ANSWERS / "ena_read_run.json").read_text())
 PACKAGES = ElementTree.parse(ANSWERS / "ncbi_packages.xml").getroot()
 AT_ENA = {row["run_accession"] for row in ROWS}
+# A project over projects: ENA lists the runs of all, a search at NCBI finds none.
+UMBRELLA = {"PRJNA900000": "PRJNA900001"}
 SERIES = {one["accession"]: one for one in json.loads((ANSWERS / "geo_summaries.json").read_text())}
 
 
@@ -31,7 +32,7 @@ class Archives:
     """ENA and NCBI at one address, which misbehave as `moods` say, one mood a request."""
 
     def __init__(self):
-        self.moods, self.asked, self.times, self.searches = [], [], [], []
+        self.moods, self.asked, self.searches, self.retry_after, self.posted = [], [], [], "0", []
         archives = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -53,7 +54,8 @@ class Archives:
     def serve(self, request, values):
         path = urlsplit(request.path).path.strip("/")
         self.asked.append((path, values))
-        self.times.append(time.monotonic())
+        if request.command == "POST":
+            self.posted.append(path)
         status, text = 200, getattr(self, re.sub(r"\W", "_", path))(values)
         mood = self.moods.pop(0) if self.moods else None
         if isinstance(mood, int):
@@ -68,7 +70,7 @@ class Archives:
             status = 204
         request.send_response(status)
         if status == 429:
-            request.send_header("Retry-After", "0")
+            request.send_header("Retry-After", self.retry_after)
         body = text.encode()
         request.send_header("Content-Length", str(len(body)))
         request.end_headers()
@@ -78,7 +80,7 @@ class Archives:
         return json.dumps([{"columnId": name, "description": name} for name in ROWS[0]])
 
     def ena_filereport(self, values):
-        return self.rows(values, {values["accession"]})
+        return self.rows(values, {UMBRELLA.get(values["accession"], values["accession"])})
 
     def ena_search(self, values):
         return self.rows(values, set(values["includeAccessions"].split(",")))
@@ -172,6 +174,12 @@ def test_a_study_gives_every_run_that_either_archive_knows(archives):
     assert len(found.runs) == 17
     assert {run.run for run in found.runs} >= {"SRR9000015", "SRR9000016"}
     assert [run.run for run in look_up(["SRP900001"], *both(archives)).runs] == [run.run for run in found.runs]
+
+
+def test_runs_that_only_ena_finds_by_a_project_have_their_read_lengths_all_the_same(archives):
+    found = look_up(["PRJNA900000"], *both(archives))
+    assert not found.absent
+    assert {run.run: run.read_lengths for run in found.runs}["SRR9000006"] == (8, 26, 98)
 
 
 def test_lanes_of_one_experiment_are_units_of_one_sample_with_addresses_sizes_and_md5(archives):
@@ -346,6 +354,8 @@ def test_lists_are_asked_for_in_batches_and_packages_page_by_page(archives, monk
     assert counts["ena/search"] == 4
     assert counts["ncbi/esearch.fcgi"] == 3
     assert counts["ncbi/efetch.fcgi"] == 6
+    # Such lists are too long for an address.
+    assert Counter(archives.posted) == {"ena/search": 4, "ncbi/esearch.fcgi": 3}
 
 
 def test_a_whole_study_costs_few_requests(archives):
@@ -372,7 +382,15 @@ def test_a_needed_field_that_ena_has_no_more_is_refused_by_name(archives, monkey
         look_up(["SRR9000001"], *both(archives))
 
 
-BROKEN = [429, 503, 500, "cut", "<html>busy</html>", '{"esearchresult": {"ERROR": "Search Backend failed"}}', "{}"]
+BROKEN = [
+    429,
+    503,
+    500,
+    "cut",
+    "<html>busy</html>",
+    '{"esearchresult": {"count": "0", "ERROR": "Search Backend failed"}}',
+    "{}",
+]
 
 
 @pytest.mark.parametrize("mood", BROKEN)
@@ -382,6 +400,14 @@ def test_an_answer_that_broke_is_asked_for_again(archives, mood):
         archives.moods = [None] * request + [mood]
         assert look_up(["GSE900001", "SRX9000004"], *both(archives)) == well
         assert not archives.moods
+
+
+def test_an_archive_that_says_when_to_come_back_is_waited_for(archives, monkeypatch):
+    waited = []
+    monkeypatch.setattr("time.sleep", waited.append)
+    archives.moods, archives.retry_after = [429], "7"
+    look_up(["SRR9000001"], *both(archives))
+    assert waited.count(7) == 1
 
 
 def test_an_archive_that_keeps_failing_is_a_sentence(archives):

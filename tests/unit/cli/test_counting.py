@@ -39,6 +39,14 @@ def test_count_writes_counts_and_what_became_of_every_read(inputs, count):
     assert adata.obs["unspliced_fraction"].tolist() == [0.5]
 
 
+def test_what_called_the_cells_is_kept(velocorpus, inputs):
+    given = {"bam": "reads.bam", "gtf": "genes.gtf", "barcodes": "cells.tsv", "out": "c.h5ad"}
+    files = [x for name, file in given.items() for x in (f"--{name}", inputs / file)]
+    velocorpus("count", *files, "--cells-called-by", "STARsolo EmptyDrops_CR")
+    cells = read_counts(inputs / "c.h5ad").uns["velocorpus"]["source"]["cells"]
+    assert cells == {"chosen_by": "list", "method": "STARsolo EmptyDrops_CR", "listed": 1}
+
+
 def test_same_inputs_same_bytes(inputs, count):
     count()
     count(out="again.h5ad")

@@ -2,7 +2,12 @@ import numpy as np
 import pytest
 
 from velocorpus.reference import gene_traits as traits
+from velocorpus.reference.genome import read_genome
 from velocorpus.reference.gtf import read_gtf
+from velocorpus.simulate import gene_models as gm
+from velocorpus.simulate.genes import choose
+from velocorpus.simulate.genome import make_genome
+from velocorpus.simulate.reference_files import write_fasta, write_gtf
 
 
 @pytest.fixture
@@ -74,3 +79,19 @@ def test_exons_that_lie_over_each_other_are_an_overlap_and_no_copy(told):
     genome = {"1": bytearray("".join(np.random.default_rng(1).choice(list("ACGT"), 3000)).encode())}
     found = told({"A": PLAIN, "B": [("+", [(1001, 1100), (2201, 2300)])]}, genome)
     assert found == {"A": (traits.OVERLAP,), "B": (traits.OVERLAP,)}
+
+
+def test_every_gene_of_the_simulator_has_the_trait_of_its_difficulty_and_no_other(tmp_path):
+    genome = make_genome(choose(120), rng=np.random.default_rng(3))
+    write_fasta(tmp_path / "genome.fa.gz", genome)
+    write_gtf(tmp_path / "genes.gtf.gz", genome)
+    found = traits.gene_traits(read_gtf(tmp_path / "genes.gtf.gz"), read_genome(tmp_path / "genome.fa.gz"))
+    trait_of = {
+        gm.SAME_STRAND: traits.OVERLAP, gm.PARALOG: traits.SHARED, gm.ANTISENSE: traits.ANTISENSE,
+        gm.ONE_EXON: traits.SINGLE_EXON, gm.ISOFORMS: traits.ISOFORMS,
+    }  # fmt: skip
+    for gene, difficulty in genome.genes["difficulty"].items():
+        # The simulator makes some genes of a same-strand pair of one exon, and some isoforms with other ends only.
+        told = set(found[gene]) - ({traits.SINGLE_EXON} if difficulty == gm.SAME_STRAND else set())
+        expected = {trait_of[difficulty]} if difficulty in trait_of else set()
+        assert told == expected or (difficulty == gm.ISOFORMS and not told), gene

@@ -54,7 +54,7 @@ def resolve(
     from velocorpus.reads.resolve_rows import Settings, tabulate
     from velocorpus.reads.resolve_tables import checked, read_accessions, read_table
     from velocorpus.reads.resolve_write import write
-    from velocorpus.tables import READS_FROM_FASTQ
+    from velocorpus.tables import NAME, READS_FROM_FASTQ
 
     def known(option: str, value: str, allowed: tuple[str, ...]) -> str:
         if value and value not in allowed:
@@ -66,6 +66,9 @@ def resolve(
         if not row and name in names.ORGANISMS:
             raise UserMistake(f"--reference '{name}' names no row of references.tsv; write {name}=ROW.")
         known("reference", name, names.ORGANISMS)
+    for name in filter(None, (study, *references.values())):
+        if not NAME.fullmatch(name):
+            raise UserMistake(f"'{name}' is not a usable name; allowed are letters, digits, '_', '.' and '-'.")
     settings = Settings(
         by=sample_by.value,
         quantifier=known("quantifier", quantifier, READS_FROM_FASTQ),

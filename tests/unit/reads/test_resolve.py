@@ -536,6 +536,7 @@ def test_addresses_come_from_the_configuration(archives, tmp_path):
         (["SRR1", "--organism", "rat"], "--organism 'rat' is not known; allowed are human, mouse"),
         (["SRR1", "--chemistry", "v3"], "--chemistry 'v3' is not known"),
         (["SRR1", "--reference", "GRCh38"], "--reference 'GRCh38' is not known; allowed are human, mouse"),
+        (["SRR1", "--study", "my study"], "'my study' is not a usable name"),
         (["SRR1", "--reference", "human"], "--reference 'human' names no row"),
     ],
 )

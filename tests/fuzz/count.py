@@ -12,7 +12,7 @@ import argparse
 import gzip
 import os
 import re
-import selectors
+import select
 import subprocess
 import sys
 import tempfile
@@ -44,6 +44,7 @@ from velocorpus.reference.gtf import read_gtf
 BATCH = 2_500
 BOUNDS_EVERY = 4
 HANGS_AFTER_S = 60
+COMPILES_WITHIN_S = 900
 KINDS = ("records",) * 12 + ("blocks",) * 4 + ("header", "gtf", "mask", "barcodes")
 AGREE, REFUSED, STRICTER, WRONG = "read as htslib", "refused", "refused, htslib reads it", "WRONG"
 
@@ -74,9 +75,7 @@ class Bench:
         ours, refusal = _tried(self.bam, lambda: self.compiled(selection))
         if refusal.startswith(WRONG):
             return refusal
-        theirs, their_refusal = _tried(
-            self.bam, lambda: _together(read_batches(self.bam, material.BARCODES, selection))
-        )
+        theirs, their_refusal = _tried(self.bam, lambda: together(read_batches(self.bam, material.BARCODES, selection)))
         if ours is None:
             return f"{REFUSED if theirs is None else STRICTER}: {refusal}"
         if theirs is None:
@@ -118,7 +117,7 @@ class Bench:
                     batch.outcomes[:] = n
                     yield batch
 
-        return _together(batches())
+        return together(batches())
 
     def counted(self, rng: Random) -> None:
         counts = count_bam(self.bam, self.models, material.BARCODES, reads_in_memory=rng.choice((1, 10**6)))
@@ -146,7 +145,7 @@ class Bench:
         return refusal if refusal.startswith(WRONG) else f"{REFUSED}: {refusal}" if refusal else "read"
 
 
-def _together(batches: Iterator[ReadBatch]) -> dict[str, np.ndarray]:
+def together(batches: Iterator[ReadBatch]) -> dict[str, np.ndarray]:
     """All reads of some batches; their CIGARs as one array of uint32."""
     joined: dict[str, list[np.ndarray]] = {name: [] for name in ("chromosome", "position", "minus", "cell", "umi")}
     operations, n_operations = [np.empty(0, np.uint8)], [np.empty(0, np.int32)]
@@ -204,31 +203,26 @@ def watch(first: int, end: int, seed: int, bounds: bool, keep: Path | None = Non
     environment = dict(os.environ)
     if bounds:
         environment |= {"NUMBA_BOUNDSCHECK": "1", "VELOCORPUS_CACHE": str(cache_folder() / "bounds_checked")}
-    with (
-        subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as child,
-        selectors.DefaultSelector() as ready,
-    ):
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment)
+    case, rest, started = first, b"", False
+    try:
         assert child.stdout is not None
-        ready.register(child.stdout, selectors.EVENT_READ)
-        case, rest, started = first, b"", False
         while case < end:
-            more = os.read(child.stdout.fileno(), 1 << 16) if ready.select(HANGS_AFTER_S if started else 600) else None
+            ready, _, _ = select.select([child.stdout], [], [], HANGS_AFTER_S if started else COMPILES_WITHIN_S)
+            more = os.read(child.stdout.fileno(), 1 << 16) if ready else None
             if not more:
-                child.kill()
-                yield (
-                    case,
-                    "?",
-                    f"{WRONG}: it hung" if more is None else f"{WRONG}: the interpreter died ({child.wait()})",
-                )
+                died = f"the interpreter died ({child.wait()})" if more is not None else "it hung"
+                yield case, "?", f"{WRONG}: {died}"
                 return
             *lines, rest = (rest + more).split(b"\n")
-            for line in lines:
-                if not started:
-                    started = True
-                    continue
+            for line in lines[not started :]:
                 kind, outcome = line.decode().split("\t", 1)
                 yield case, kind, outcome
                 case += 1
+            started |= bool(lines)
+    finally:
+        child.kill()
+        child.wait()
 
 
 def main(arguments: list[str] | None = None) -> int:

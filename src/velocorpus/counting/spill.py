@@ -7,6 +7,7 @@ while it is open: nothing is left behind, also after a kill.
 
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from types import TracebackType
 from typing import IO, NamedTuple, Self
 
@@ -15,7 +16,7 @@ import pyarrow as pa
 
 from velocorpus.compiled import compiled
 from velocorpus.counting.barcodes import spread
-from velocorpus.errors import UserMistake
+from velocorpus.errors import TryLater
 
 N_PARTS = 256
 READS_IN_MEMORY = 24_000_000  # 16 bytes each; spilling needs as much again
@@ -55,10 +56,12 @@ class ReadStore:
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         if self._file is not None:
-            self._file.close()
+            # Closing writes what a full disk did not take before, and would fail anew: nothing of it is wanted.
+            with suppress(OSError):
+                self._file.close()
 
     def add(self, reads: Reads) -> None:
-        """Take a batch; `UserMistake` when the temporary folder is full."""
+        """Take a batch; `TryLater` when the temporary folder is full."""
         self._held.append(reads)
         self._n_held += reads.cell.size
         if self._n_held >= self._limit:
@@ -109,7 +112,7 @@ class ReadStore:
                 pieces.append(Piece(at, columns[0].size, tuple(map(len, packed))))
             self._file.flush()
         except OSError as error:
-            raise UserMistake(
+            raise TryLater(
                 f"The temporary folder {tempfile.gettempdir()} cannot take the reads that do not fit in memory"
                 f" ({error}); free space there, or set TMPDIR to a folder with more."
             ) from None

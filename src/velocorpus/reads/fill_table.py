@@ -20,9 +20,9 @@ def fill_chemistries(samples: Path | str, units: Path | str, verdict_on: Callabl
     """
     text = Path(samples).read_text(encoding="utf-8")
     lines = text.splitlines(keepends=True)
-    files: dict[str, list[Path]] = {}
+    files: dict[str, list[str]] = {}
     for _, unit in read_rows(Unit, units):
-        files.setdefault(unit.sample, []).extend(Path(path) for path in (unit.read1, unit.read2) if path)
+        files.setdefault(unit.sample, []).extend(path for path in (unit.read1, unit.read2) if path)
     column, unclear = None, []
     for number, sample in read_rows(Sample, samples):
         if column is None:
@@ -45,14 +45,14 @@ def fill_chemistries(samples: Path | str, units: Path | str, verdict_on: Callabl
         raise UserMistake(f"{samples}: {len(unclear)} chemistries stay empty; {' | '.join(unclear)}.")
 
 
-def _chemistry(sample: Sample, paths: list[Path], verdict_on: Callable[[list[Path]], Verdict]) -> Verdict:
+def _chemistry(sample: Sample, paths: list[str], verdict_on: Callable[[list[Path]], Verdict]) -> Verdict:
     """The verdict, made unclear where the table must not take it."""
     if not paths:
         reason = "the table of units has no reads of it"
-    elif any(REMOTE.match(str(path)) for path in paths):
+    elif any(REMOTE.match(path) for path in paths):
         reason = "its reads are not on this machine; fetch them and name the local files"
     else:
-        found = verdict_on(paths)
+        found = verdict_on(list(map(Path, paths)))
         if found.state == "unclear":
             return found
         if found.chemistry not in Sample.__dataclass_fields__["chemistry"].metadata["allowed"]:

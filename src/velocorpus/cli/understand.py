@@ -150,8 +150,10 @@ def reads_qc(
 
 @app.command("reads-duplicates")
 def reads_duplicates(
-    sketch: Annotated[list[str], typer.Option(help="SAMPLE=FILE of reads-qc, in the order of samples.tsv.")],
     out: Annotated[Path, typer.Option(help="Which sample repeats an earlier one, JSON.")],
+    sketch: Annotated[
+        list[str] | None, typer.Option(help="SAMPLE=FILE of reads-qc, in the order of samples.tsv.")
+    ] = None,
     max_shared: Annotated[
         float, typer.Option(min=0, max=1, help="Share of molecules that two samples may have.")
     ] = 0.1,
@@ -161,7 +163,7 @@ def reads_duplicates(
     from velocorpus.files import write_json
     from velocorpus.reads.sketch import read_sketch, sharing
 
-    given = list(map(_assignment, sketch))
+    given = list(map(_assignment, sketch or []))
     # In place of the sketch of a sample that was set aside stands the reason.
     sketches = {name: read_sketch(path) for name, path in given if refusal_at(path) is None}
     pairs = sharing(sketches, max_shared)

@@ -309,4 +309,5 @@ def import_options(wildcards, input):
         *repeated("--cell-type", [sample.cell_type] if sample.cell_type else []),
         *repeated("--reference", [sample.reference] if sample.reference else []),
         *repeated("--chemistry", [sample.chemistry] if sample.chemistry else []),
+        *repeated("--organism", [sample.organism]),
     ]

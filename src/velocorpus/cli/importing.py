@@ -38,6 +38,7 @@ def import_(
     cell_type: Annotated[str | None, typer.Option(help="Column of the cells' types, kept as cell_type.")] = None,
     reference: Annotated[str, typer.Option(help="Name of the reference, kept in the file.")] = "",
     chemistry: Annotated[str, typer.Option(help="Chemistry of the library, kept in the file.")] = "",
+    organism: Annotated[str, typer.Option(help="Its species: Ensembl genes of another one are refused.")] = "",
 ) -> None:
     """Bring in counts that another tool has made."""
     import importlib
@@ -62,6 +63,7 @@ def import_(
         cell_type=cell_type,
         reference=reference,
         chemistry=chemistry,
+        organism=organism,
     ):
         _say(line)
 

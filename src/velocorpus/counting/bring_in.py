@@ -12,8 +12,8 @@ from velocorpus import names
 from velocorpus.counting.barcodes import read_barcodes
 from velocorpus.counting.counts_file import write_counts
 from velocorpus.counting.importers import Imported, bare_barcodes, read_any
-from velocorpus.counting.tables import map_genes, read_gene_table, share_of_ids
-from velocorpus.errors import UserMistake
+from velocorpus.counting.tables import check_organism, map_genes, read_gene_table, share_of_ids
+from velocorpus.errors import UserMistake, mistakes_in
 
 _LISTED_IN_SOURCE = 50
 
@@ -45,6 +45,7 @@ def bring_in(
     cell_type: str | None = None,
     reference: str = "",
     chemistry: str = "",
+    organism: str = "",
 ) -> list[str]:
     """Import `path` and write `out`; returns what there is to tell, one line a thing.
 
@@ -52,7 +53,7 @@ def bring_in(
     the counts; which of these, by which method and with which figures stands in the file. Barcodes lose 10x's `-1`.
     Genes lose their version, or are mapped by `gene_table`; what is lost by that is counted. Refused: what the
     readers and `write_counts` refuse, a `cell_list` that shares no barcode with the input, a `cell_type` column that
-    is not there.
+    is not there, genes of another species than `organism`.
     """
     counts = read_any(path)
     _check_shapes(path, counts)
@@ -86,6 +87,9 @@ def bring_in(
         raise UserMistake(f"{path}: none of its {len(counts.genes)} genes is in the gene table {gene_table}.")
     if gene_table is None and (named := share_of_ids(mapped.genes.index)) < 0.5:
         said.append(f"note: only {named:.0%} of the gene names are Ensembl ids; give --genes TABLE to map symbols")
+    if organism:
+        with mistakes_in(path):
+            check_organism(list(mapped.genes.index), organism)
     layers = {layer: sparse.csr_matrix(matrix)[rows][:, mapped.kept] for layer, matrix in counts.layers.items()}
     write_counts(
         out,

@@ -15,6 +15,7 @@ from velocorpus.files import open_text
 from velocorpus.reference.gtf import split_version
 
 _ENSEMBL = re.compile(r"ENS[A-Z]*G\d+(\.\d+)?")
+_ORGANISMS = {"ENSG0": "human", "ENSMUSG0": "mouse"}  # how the Ensembl ids of their genes begin
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,17 @@ def map_genes(
         index=index,
     )
     return MappedGenes(kept, genes, dropped)
+
+
+def check_organism(genes: Sequence[str], organism: str) -> None:
+    """Refuse Ensembl ids of another organism: in the corpus a gene belongs to one, and they would stop all samples."""
+    for beginning, other in _ORGANISMS.items():
+        strangers = [gene for gene in genes if gene.startswith(beginning)] if other != organism else []
+        if strangers:
+            raise UserMistake(
+                f"The sample is said to be {organism}, but {len(strangers)} of its genes are of {other} (first: "
+                f"{strangers[0]}); correct the organism in samples.tsv, or leave the other species' genes out."
+            )
 
 
 def share_of_ids(genes: Sequence[str]) -> float:

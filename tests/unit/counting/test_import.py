@@ -265,3 +265,10 @@ def test_suffixes_stay_where_they_tell_libraries_apart():
     assert bare_barcodes(["AAAACCCC-1", "GGGGCCCC-1"]) == ("AAAACCCC", "GGGGCCCC")
     assert bare_barcodes(["AAAACCCC-1", "AAAACCCC-2"]) == ("AAAACCCC-1", "AAAACCCC-2")
     assert bare_barcodes(["cell-1", "cell-2"]) == ("cell-1", "cell-2")
+
+
+def test_genes_of_another_species_than_the_table_says_are_refused(bring, tmp_path):
+    ad.AnnData(LAYERS["spliced"], var=pd.DataFrame(index=GENES), layers=LAYERS).write_h5ad(tmp_path / "x.h5ad")
+    assert bring(tmp_path / "x.h5ad", organism="human")[0].n_vars == 4
+    with pytest.raises(UserMistake, match="said to be mouse, but 4 of its genes are of human"):
+        bring(tmp_path / "x.h5ad", organism="mouse")

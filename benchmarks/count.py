@@ -285,7 +285,7 @@ def compare(options: argparse.Namespace, work: Path) -> dict[str, object]:
     """Run the chosen peers in turns; print each run as it ends."""
     folder = simulated(options.data, options.reads)
     sample = prepared(folder, work)
-    caches = {name: str(work / "cache") for name in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME")}
+    caches = {name: str(work / "cache") for name in ("VELOCORPUS_CACHE",)}
     say(f"{sample.n_records} records, {sample.bam.stat().st_size / 1e9:.2f} GB, {os.cpu_count()} cores")
     jobs: dict[str, Callable[[Path], Run]] = {}
     first = []
@@ -358,7 +358,7 @@ def compare(options: argparse.Namespace, work: Path) -> dict[str, object]:
 
 def memory(options: argparse.Namespace, work: Path) -> dict[str, object]:
     """Peak memory of ours by the number of reads, and the line through it."""
-    caches = {name: str(work / "cache") for name in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME")}
+    caches = {name: str(work / "cache") for name in ("VELOCORPUS_CACHE",)}
     found: dict[str, list[dict[str, float]]] = {}
     for threads in options.threads:
         name = f"ours, {threads} threads"

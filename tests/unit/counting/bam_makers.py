@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pysam
 
+from velocorpus.counting.count import count_bam
 from velocorpus.counting.rules import VELOCYTO_NAMES
 from velocorpus.reference.gtf import read_gtf, split_version
 
@@ -133,6 +134,18 @@ for logic in sys.argv[2:]:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     return {logic: _dense(folder / "out" / f"{VELOCYTO_NAMES[logic]}.loom", barcodes, genes) for logic in logics}
+
+
+def assert_equals_velocyto(tmp_path, bam, gtf, barcodes, logics=("permissive10x",), at_least=1):
+    """Count by both; equal in every cell, gene and layer, and not of nothing."""
+    models = read_gtf(gtf)
+    theirs = velocyto_counts(tmp_path / "velocyto", bam, gtf, barcodes, models.gene_ids, logics)
+    for logic in logics:
+        ours = count_bam(bam, models, barcodes, logic=logic)
+        for layer, matrix in ours.layers.items():
+            assert np.array_equal(matrix.toarray(), theirs[logic][layer]), f"{logic}, {layer}: {ours.qc}"
+        if logic == "permissive10x":
+            assert sum(int(matrix.sum()) for matrix in ours.layers.values()) >= at_least
 
 
 def _dense(loom_path: Path, barcodes: Sequence[str], genes: Sequence[str]) -> dict[str, np.ndarray]:

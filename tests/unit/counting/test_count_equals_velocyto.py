@@ -1,21 +1,25 @@
 """Equality with velocyto 0.17.17, cell by cell and gene by gene, run for real on the same files."""
 
-import gzip
 import os
-import shutil
-import subprocess
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pysam
 import pytest
-from bam_makers import ReadSpec, barcodes_of, padding, transcript_lines, velocyto_counts, write_bam
+from bam_makers import (
+    ReadSpec,
+    assert_equals_velocyto,
+    barcodes_of,
+    padding,
+    transcript_lines,
+    velocyto_counts,
+    write_bam,
+)
 
 from velocorpus.cells.calling import call_cells
 from velocorpus.counting.barcodes import read_barcodes
 from velocorpus.counting.count import count_bam
-from velocorpus.counting.importers import read_any
 from velocorpus.counting.rules import LOGICS
 from velocorpus.reference.gtf import read_gtf
 
@@ -23,18 +27,6 @@ pytest.importorskip("velocyto", reason="velocyto is not installed")
 
 DATA = Path(os.environ.get("VELOCORPUS_TEST_DATA", "absent"))
 needs_data = pytest.mark.skipif(not DATA.exists(), reason="VELOCORPUS_TEST_DATA is not set: no real data")
-
-
-def assert_equal(tmp_path, bam, gtf, barcodes, logics=("permissive10x",), at_least=1):
-    """Count by both; equal in every cell, gene and layer, and not of nothing."""
-    models = read_gtf(gtf)
-    theirs = velocyto_counts(tmp_path / "velocyto", bam, gtf, barcodes, models.gene_ids, logics)
-    for logic in logics:
-        ours = count_bam(bam, models, barcodes, logic=logic)
-        for layer, matrix in ours.layers.items():
-            assert np.array_equal(matrix.toarray(), theirs[logic][layer]), f"{logic}, {layer}: {ours.qc}"
-        if logic == "permissive10x":
-            assert sum(int(matrix.sum()) for matrix in ours.layers.values()) >= at_least
 
 
 def random_annotation(rng: np.random.Generator) -> str:
@@ -95,7 +87,7 @@ def test_random_reads_count_as_velocyto_counts_them_by_every_logic(tmp_path, see
     gtf.write_text(random_annotation(rng))
     barcodes = ["".join(rng.choice(list("ACGT"), size=8)) for _ in range(6)]
     bam = write_bam(tmp_path / "reads.bam", random_reads(rng, read_gtf(gtf), [*barcodes, "TTTTTTTT"]))
-    assert_equal(tmp_path, bam, gtf, barcodes, tuple(LOGICS), at_least=300)
+    assert_equals_velocyto(tmp_path, bam, gtf, barcodes, tuple(LOGICS), at_least=300)
 
 
 @pytest.mark.slow
@@ -123,7 +115,7 @@ def test_real_cell_ranger_reads_count_as_velocyto_counts_them_by_every_logic(tmp
         seen = Counter(r.get_tag("CB") for r in reads if r.has_tag("CB") and r.has_tag("UB"))
     barcodes = [barcode for barcode, _ in seen.most_common(1500)]
     bare = [barcode.split("-")[0] for barcode in barcodes]
-    assert_equal(tmp_path, bam, gtf, bare, tuple(LOGICS), at_least=1000)
+    assert_equals_velocyto(tmp_path, bam, gtf, bare, tuple(LOGICS), at_least=1000)
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +140,7 @@ def test_simulated_reads_count_as_velocyto_counts_them(tmp_path, simulated):
         for read in reads:
             if read.has_tag("CB") and read.get_tag("CB").split("-")[0] in cells[:3]:
                 out.write(read)
-    assert_equal(tmp_path, some, gtf, list(cells[:3]), at_least=1000)
+    assert_equals_velocyto(tmp_path, some, gtf, list(cells[:3]), tuple(LOGICS), at_least=1000)
 
 
 @pytest.mark.slow
@@ -159,43 +151,3 @@ def test_simulated_cells_are_called_from_among_the_empty_droplets(simulated):
     called = {barcode for barcode, is_cell in zip(counts.barcodes, call_cells(totals).is_cell, strict=True) if is_cell}
     assert len(counts.barcodes) > len(cells)
     assert called == set(cells)
-
-
-@needs_data
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("STAR") is None, reason="STAR is not installed")
-def test_starsolo_reads_of_real_mouse_bladder_count_as_velocyto_counts_them(tmp_path):
-    data = DATA / "bladder_10x_v2_chr19"
-    plain = {}
-    for name in ("genome_mm10_chr19_7Mb_MT.fa.gz", "genes_mm10_chr19_7Mb_MT.gtf.gz"):
-        plain[name] = tmp_path / name.removesuffix(".gz")
-        plain[name].write_bytes(gzip.decompress((data / name).read_bytes()))
-    genome, gtf = plain.values()
-    (tmp_path / "index").mkdir()
-    r1, r2 = (str(data / f"BLADDER58_S1_L001_R{i}_001.fastq.gz") for i in (1, 2))
-    index = ["--runMode", "genomeGenerate", "--genomeFastaFiles", str(genome), "--sjdbGTFfile", str(gtf)]
-    align = ["--readFilesIn", r2, r1, "--readFilesCommand", "zcat", "--outSAMtype", "BAM", "SortedByCoordinate"]
-    align += [
-        "--soloType",
-        "CB_UMI_Simple",
-        "--soloFeatures",
-        "GeneFull",
-        "Gene",
-        "Velocyto",
-        "--soloStrand",
-        "Forward",
-    ]
-    align += ["--soloCBlen", "16", "--soloUMIlen", "10", "--soloCBwhitelist", str(data / "barcodes.txt")]
-    align += ["--soloUMIdedup", "1MM_CR", "--soloCBmatchWLtype", "1MM_multi_Nbase_pseudocounts"]
-    align += ["--outSAMattributes", "NH", "HI", "CR", "CB", "UR", "UB", "GX", "GN", "--limitBAMsortRAM", "2000000000"]
-    align += ["--soloUMIfiltering", "MultiGeneUMI_CR", "--outFilterScoreMin", "30", "--outSAMunmapped", "Within"]
-    for arguments in ([*index, "--genomeSAindexNbases", "10", "--sjdbOverhang", "89"], align):
-        subprocess.run(
-            ["STAR", "--runThreadN", "2", "--genomeDir", str(tmp_path / "index"), *arguments],
-            cwd=tmp_path, check=True, capture_output=True,
-        )  # fmt: skip
-    barcodes = list(read_barcodes(data / "barcodes.txt"))
-    assert_equal(tmp_path, tmp_path / "Aligned.sortedByCoord.out.bam", gtf, barcodes, at_least=1000)
-    imported = read_any(tmp_path / "Solo.out")
-    assert set(imported.layers) == {"spliced", "unspliced", "ambiguous"}
-    assert imported.layers["spliced"].shape == (len(imported.cells), len(imported.genes))

@@ -139,6 +139,14 @@ def test_genes_that_differ_most_come_first_with_their_reasons(write):
     assert len(differing(write, {1: 2, 3: 5, 2: 1}, top=2)[1]) == 2
 
 
+def test_what_cancels_out_over_the_cells_differs_all_the_same(write):
+    swapped = TRUE["unspliced"].copy()
+    swapped[:2, 0] += [1, -1]
+    compared = Compared.read({"a": write("a", dict(TRUE, unspliced=swapped))}, write("truth"))
+    _, genes = differing_genes(compared, TRAITS)
+    assert dict(zip(genes.columns, genes.rows[0], strict=True))["difference"] == 2
+
+
 def test_reasons_share_what_differs(write):
     reasons, _ = differing(write, {0: 1, 1: 2, 5: 1})
     share = {r["reason"]: r["of difference"] for r in reasons}

@@ -121,7 +121,7 @@ def block(data: bytes, before: bytes = b"", after: bytes = b"", level: int = 1) 
 
 def blocks(data: bytes, rng: Random) -> list[bytes]:
     """Blocks of a file, cut anywhere: records lie across blocks, some blocks are tiny, some empty."""
-    largest = rng.choice((40, 300, 5_000, 65_280, 65_280))
+    largest = rng.choice((60, 300, 300, 5_000, 5_000, 65_280, 65_280, 65_280))
     odd = largest > 1_000 and rng.random() < 0.5
     made, at = [], 0
     while at < len(data):

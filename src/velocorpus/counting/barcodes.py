@@ -34,10 +34,11 @@ def read_barcodes(path: Path | str) -> tuple[str, ...]:
     two barcodes differ only in their suffix (velocyto would add them up).
     """
     with open_text(path) as lines:
-        listed = [line.split()[0] for line in lines if line.strip()]
+        numbered = [(number, line.split()[0]) for number, line in enumerate(lines, start=1) if line.strip()]
+    listed = [barcode for _, barcode in numbered]
     if not listed:
         raise UserMistake(f"{path} lists no barcodes; give one barcode a line.")
-    for number, barcode in enumerate(listed, start=1):
+    for number, barcode in numbered:
         if not _BARCODE.fullmatch(barcode):
             raise UserMistake(
                 f"{path}, line {number}: '{barcode}' is not a barcode; give one a line, of A, C, G and T."

@@ -10,7 +10,7 @@ from tests.fuzz.mutate import put
 
 from velocorpus.counting.accounting import MULTIMAPPED, UNMAPPED, UNTAGGED
 from velocorpus.counting.bam import read_header, tags_found
-from velocorpus.counting.barcodes import barcode_table
+from velocorpus.counting.barcodes import barcode_table, read_barcodes
 from velocorpus.counting.bgzf import read_chunks
 from velocorpus.counting.by_pysam import read_batches
 from velocorpus.counting.reads import FLAG_UNMAPPED, Selection, decode
@@ -182,3 +182,10 @@ def test_header_with_a_wrong_number_of_chromosomes_is_refused(tmp_path, n):
     path.write_bytes(block(put(head, at, "i", n)) + block(a_read()) + EOF_BLOCK)
     with pytest.raises(UserMistake, match=r"reads\.bam"):
         compiled(path)
+
+
+def test_line_that_is_no_barcode_is_named_by_its_place_in_the_file(tmp_path):
+    path = tmp_path / "barcodes.tsv"
+    path.write_text("ACGT-1\n\n\nACG²-1\n")
+    with pytest.raises(UserMistake, match=r"barcodes\.tsv, line 4: 'ACG²-1' is not a barcode"):
+        read_barcodes(path)

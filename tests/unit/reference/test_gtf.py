@@ -75,6 +75,8 @@ def test_digest_depends_on_every_coordinate(read):
         ((line(gene=""),), "line 1: an exon without gene_id"),
         ((line(), line(transcript="")), "line 2: an exon without transcript_id"),
         ((line(start=300, end=200),), "an exon from 300 to 200"),
+        ((line(start="²"),), "an exon from ²"),
+        ((line(end="9" * 5000),), "an exon from"),
         ((">chr1\n", "ACGT\n"), "line 1, has 1 columns"),
     ],
 )

@@ -127,7 +127,8 @@ def _genes(genes: pd.DataFrame, sample: str) -> pd.DataFrame:
 
 
 def _integers(matrix: Any, shape: tuple[int, int], layer: str, sample: str) -> sparse.csr_matrix:
-    counts = sparse.csr_matrix(matrix)
+    # A copy: what follows tidies in place, and would leave the caller's matrix with entries that it no longer has.
+    counts = sparse.csr_matrix(matrix, copy=True)
     if counts.shape != shape:
         raise UserMistake(f"Sample {sample}: layer '{layer}' is {counts.shape}, cells and genes are {shape}.")
     counts.sum_duplicates()

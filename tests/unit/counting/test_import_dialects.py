@@ -221,3 +221,13 @@ def test_layers_of_different_genes_are_refused(tmp_path, bring):
     path.write_text(path.read_text().replace(GENES[0], GENES[0] + "1"))
     with pytest.raises(UserMistake, match="spliced and unspliced are not of the same genes"):
         bring(tmp_path / "run")
+
+
+def test_totals_that_are_told_are_those_that_are_kept_also_of_stored_zeros(tmp_path):
+    layers = {layer: sparse.csr_matrix(matrix) for layer, matrix in LAYERS.items()}
+    layers["spliced"].data[::2] = 0
+    adata = ad.AnnData(obs=pd.DataFrame(index=BARCODES), var=pd.DataFrame(index=GENES), layers=layers)
+    adata.write_h5ad(tmp_path / "in.h5ad")
+    said = bring_in(tmp_path / "in.h5ad", tmp_path / "counts.h5ad", sample="s1")
+    kept = read_counts(tmp_path / "counts.h5ad").layers["spliced"].sum()
+    assert f"{int(kept)} spliced" in said[-1]

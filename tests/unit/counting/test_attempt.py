@@ -74,9 +74,11 @@ def test_an_outcome_that_is_owed_gets_the_digest_of_the_counts(step, tmp_path, m
     assert read_outcome(tmp_path / "made/outcome.json") == Outcome("a", "ok", counts_digest="d1", stage="align")
 
 
-def test_counts_of_before_do_not_outlive_a_refusal(step, tmp_path):
+@pytest.mark.parametrize("given", [[], ["reads"]])
+def test_counts_of_before_do_not_outlive_a_refusal(step, tmp_path, given):
+    write_outcome(tmp_path / "reads", sample="a", state="refused", reason="Why.", stage="fetch")
     counts_of(tmp_path / "made/outcome.json").write_text("old")
-    assert step("echo velocorpus: No. ; exit 2", made=["made/outcome.json"]) == 0
+    assert step("echo velocorpus: No. ; exit 2", given=given, made=["made/outcome.json"]) == 0
     assert [path.name for path in (tmp_path / "made").iterdir()] == ["outcome.json"]
 
 

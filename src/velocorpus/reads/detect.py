@@ -304,7 +304,10 @@ def _without_list(lanes: Sequence[Lane]) -> Verdict:
             f"{closest.value:.1%}); give the chemistry's list by --whitelist",
             evidence=evidence,
         )
-    return _unclear(f"no file holds listed barcodes, only {_what(lanes)}: {FETCH_INSTEAD}", evidence=evidence)
+    return _unclear(
+        f"no file holds listed barcodes, only {_what(lanes)}: unless this is no 10x library, {FETCH_INSTEAD}",
+        evidence=evidence,
+    )
 
 
 def _what(lanes: Sequence[Lane]) -> str:

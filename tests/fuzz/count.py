@@ -237,7 +237,7 @@ def watch(first: int, end: int, seed: int, bounds: bool, keep: Path | None = Non
             started |= bool(lines)
     finally:
         child.kill()
-        child.wait()
+        child.communicate()
 
 
 def main(arguments: list[str] | None = None) -> int:

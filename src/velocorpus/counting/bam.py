@@ -61,7 +61,7 @@ def tags_found(path: Path | str, tag: str, n_reads: int = 1000) -> tuple[list[st
         for read in bam.head(n_reads):
             try:
                 tags = dict(read.get_tags())
-            except UnicodeDecodeError:
+            except (UnicodeDecodeError, OverflowError):  # pysam, of bytes that are no text
                 continue
             found |= tags.keys()
             value = value or str(tags.get(tag, ""))

@@ -109,6 +109,8 @@ def _value(read: pysam.AlignedSegment, tag: str) -> object:
         return read.get_tag(tag)
     except UnicodeDecodeError as error:
         return error.object.decode("latin-1")
+    except OverflowError:  # pysam, of a single character over 127
+        return "\0"
 
 
 def _is_printable(text: str) -> bool:

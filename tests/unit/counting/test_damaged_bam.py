@@ -146,6 +146,15 @@ def test_nh_that_is_not_the_number_1_is_not_unique_whatever_the_mapq(tmp_path, n
     assert outcomes(write(tmp_path / "reads.bam", a_read(CELL + UMI + nh))) == [MULTIMAPPED]
 
 
+@pytest.mark.parametrize("umi", [b"UBZA\xffC\0", b"UBA\xff", b"UBZA\tC\0", b"UBZ\xc3\xa9\0"])
+def test_text_with_an_unprintable_byte_is_refused_by_both_readers_where_it_would_count(tmp_path, umi):
+    path = write(tmp_path / "reads.bam", a_read(CELL + umi + ONE))
+    for read in (compiled, lambda path: list(read_batches(path, ["ACGT"], SELECTION))):
+        with pytest.raises(UserMistake, match="no printable character"):
+            read(path)
+    assert outcomes(write(path, a_read(CELL + umi + tag("NH", "C", 2)))) == [MULTIMAPPED]
+
+
 def test_nh_of_1_as_a_float_is_unique(tmp_path):
     assert outcomes(write(tmp_path / "reads.bam", a_read(CELL + UMI + tag("NH", "f", 1.0)))) == []
 
@@ -171,7 +180,8 @@ def test_long_cigar_stands_in_its_tag(tmp_path, kind, n, taken):
 
 
 def test_tags_found_are_names_whatever_their_values(tmp_path):
-    path = write(tmp_path / "reads.bam", a_read(), a_read(CELL + b"XXZ\xff\0"), a_read(CELL + tag("XY", "i", 1)))
+    odd = (a_read(CELL + b"XXZ\xff\0"), a_read(CELL + b"XXA\xff"))
+    path = write(tmp_path / "reads.bam", a_read(), *odd, a_read(CELL + tag("XY", "i", 1)))
     assert tags_found(path, "CB") == (["CB", "NH", "UB", "XY"], "ACGT-1")
 
 

@@ -164,7 +164,7 @@ def show(rows: list[dict]) -> None:
         cells = []
         for error in errors:
             some = [row for row in whole if row["n"] == n and row["error"] == error]
-            cells.append(f"{sum(row['said'] != 'unclear' for row in some)} of {len(some)}")
+            cells.append(f"{sum(row['said'] != 'unclear' for row in some)} of {len(some)}" if some else "")
         print(f"| {n:,} | " + " | ".join(cells) + " |")
     print("\nA check against the tables (`--expect`) refuses, of whole libraries and those with a longer read 1:\n")
     print("| library | its own chemistry | another one |\n|---|---|---|")

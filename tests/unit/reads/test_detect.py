@@ -84,6 +84,14 @@ def test_lanes_of_two_chemistries_are_unclear(tmp_path):
     assert verdict_on(paths).state == "unclear"
 
 
+def test_a_lane_of_two_chemistries_is_unclear(tmp_path):
+    one, other = library("10xv4"), library("10xv3_5p")
+    barcodes = one["barcode"]
+    barcodes[: len(barcodes) // 2] = other["barcode"][: len(barcodes) // 2]
+    found = verdict_on([write(tmp_path / "a.fq.gz", barcodes), write(tmp_path / "b.fq.gz", one["cdna"])])
+    assert (found.state, set(found.candidates)) == ("unclear", {"10xv4", "10xv3_5p"})
+
+
 def test_an_amplicon_whose_beginning_is_listed_is_no_barcode_read(tmp_path):
     files = library("10xv3")
     amplicon = files["barcode"].copy()

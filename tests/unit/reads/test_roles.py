@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from libraries import LISTS, REFERENCES, library, write
 
+from velocorpus.reads.barcode_lists import Place
 from velocorpus.reads.detect import look_at
-from velocorpus.reads.roles import Share, lane_stem, lanes_of
+from velocorpus.reads.roles import Share, capped_share, lane_stem, lanes_of
+from velocorpus.reads.sampling import ReadSample
 
 
 def lanes(paths):
@@ -96,3 +98,12 @@ def test_bounds_hold_the_share_and_narrow():
 def test_nearly_every_bound_of_many_draws_holds_the_truth():
     draws = np.random.default_rng(0).binomial(300, 0.3, 2000)
     assert np.mean([Share(int(k), 300).low <= 0.3 <= Share(int(k), 300).high for k in draws]) > 0.99
+
+
+def test_one_barcode_counts_for_no_more_than_a_fiftieth_of_the_reads():
+    codes = library("10xv3", 1000, error=0)["barcode"]
+    codes[:900] = codes[0]
+    codes[900:, :16] = 0
+    sample = ReadSample("x", codes, np.full(1000, 28), 1000, "")
+    share = capped_share(sample, LISTS["10xv3"], Place())
+    assert (share.hits, share.n) == (20, 120)

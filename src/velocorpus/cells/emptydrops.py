@@ -14,13 +14,13 @@ are our own. A library with no more than `ind_min` barcodes shows no empty dropl
 
 from dataclasses import asdict, dataclass
 
-import numba
 import numpy as np
 from scipy import sparse
 from scipy.special import gammaln
 from scipy.stats import false_discovery_control
 
 from velocorpus.cells.calling import Called, call_cells
+from velocorpus.compiled import compiled
 
 METHOD = "EmptyDrops (Lun et al. 2019), Cell Ranger 3's flavour"
 
@@ -140,7 +140,7 @@ def _p_values(counts: sparse.csr_matrix, totals: np.ndarray, log_p: np.ndarray, 
     return p_values
 
 
-@numba.njit(cache=True)
+@compiled
 def _draws_below(rng, cumulative, log_p, totals, observed, n_sim):  # type: ignore[no-untyped-def]
     """Per candidate, ascending by total: simulated draws less likely than it. One draw grows through all totals."""
     less = np.zeros(len(totals), dtype=np.int64)

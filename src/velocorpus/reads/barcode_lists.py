@@ -11,9 +11,9 @@ from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 
-import numba
 import numpy as np
 
+from velocorpus.compiled import compiled
 from velocorpus.errors import UserMistake, mistakes_in
 from velocorpus.files import existing
 from velocorpus.reads.sampling import ReadSample, reverse_complement, words
@@ -55,7 +55,7 @@ class BarcodeList:
         return _holds(self.codes, self.starts, np.uint64(max(2 * self.length - PREFIX_BITS, 0)), values)
 
 
-@numba.njit(cache=True)
+@compiled
 def _holds(codes: np.ndarray, starts: np.ndarray, shift: np.uint64, values: np.ndarray) -> np.ndarray:
     found = np.zeros(len(values), np.bool_)
     for i in range(len(values)):
@@ -108,7 +108,7 @@ def _bytes(path: Path) -> bytes:
     return found if found.endswith(b"\n") else found + b"\n"
 
 
-@numba.njit(cache=True)
+@compiled
 def _parse(text: np.ndarray, width: int) -> tuple[np.ndarray, int]:
     """Numbers of the lines, and the first line (from 0) that is no barcode, or -1."""
     codes = np.zeros(len(text) // width, np.uint64)

@@ -9,9 +9,9 @@ chance.
 from dataclasses import dataclass
 from pathlib import Path
 
-import numba
 import numpy as np
 
+from velocorpus.compiled import compiled
 from velocorpus.errors import UserMistake
 from velocorpus.files import existing, replacing
 from velocorpus.reads.sampling import NO_BASE
@@ -62,7 +62,7 @@ def read_index(path: Path | str) -> KmerIndex:
         raise UserMistake(f"{path} is not a k-mer index of this version; make it by `velocorpus kmers`.") from None
 
 
-@numba.njit(cache=True)
+@compiled
 def kept(kmer: np.uint64, every: np.uint64) -> bool:
     """Whether a word is of the share that indices keep (the finaliser of MurmurHash3 as hash)."""
     h = kmer ^ (kmer >> np.uint64(33))
@@ -73,7 +73,7 @@ def kept(kmer: np.uint64, every: np.uint64) -> bool:
     return h % every == 0
 
 
-@numba.njit(cache=True)
+@compiled
 def sampled_kmers(codes: np.ndarray, every: np.uint64) -> np.ndarray:
     """The kept words of one sequence (uint8 codes, 4 = no base), in order, with repeats: uint64."""
     mask = np.uint64(4**K - 1)
@@ -99,7 +99,7 @@ def sampled_kmers(codes: np.ndarray, every: np.uint64) -> np.ndarray:
     return found[:n]
 
 
-@numba.njit(cache=True)
+@compiled
 def _matches(codes: np.ndarray, kmers: np.ndarray, every: np.uint64) -> np.ndarray:
     counts = np.zeros(len(codes), np.int64)
     for r in range(len(codes)):

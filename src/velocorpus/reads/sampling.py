@@ -11,9 +11,9 @@ from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
 
-import numba
 import numpy as np
 
+from velocorpus.compiled import compiled
 from velocorpus.errors import UserMistake
 from velocorpus.files import existing
 
@@ -95,7 +95,7 @@ def words(codes: np.ndarray, offset: int, length: int) -> tuple[np.ndarray, np.n
     return _words(codes, offset, length)
 
 
-@numba.njit(cache=True)
+@compiled
 def _words(codes: np.ndarray, offset: int, length: int) -> tuple[np.ndarray, np.ndarray]:
     values = np.zeros(len(codes), np.uint64)
     whole = np.ones(len(codes), np.bool_)
@@ -106,7 +106,7 @@ def _words(codes: np.ndarray, offset: int, length: int) -> tuple[np.ndarray, np.
     return values, whole
 
 
-@numba.njit(cache=True)
+@compiled
 def reverse_complement(values: np.ndarray, length: int) -> np.ndarray:
     """Words of `words` read from the other strand: uint64 (n,)."""
     turned = np.zeros_like(values)

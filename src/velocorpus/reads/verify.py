@@ -87,7 +87,7 @@ def _gzip_damage(raw: Any, *, fastq: bool) -> str | None:
                 lines, last = lines + chunk.count(b"\n"), chunk[-1:]
     except EOFError:
         return "is cut short or has bytes after its end: its last gzip stream does not end"
-    except (OSError, zlib.error, isal_zlib.error) as error:
+    except (OSError, zlib.error, isal_zlib.error) as error:  # type: ignore[misc]
         return f"is not a sound gzip file ({error})"
     lines += last != b"\n"
     if fastq and lines % 4:

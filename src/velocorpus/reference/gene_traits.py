@@ -6,9 +6,9 @@ one chromosome: a read in an intron may then be of either.
 
 from collections.abc import Mapping
 
-import numba
 import numpy as np
 
+from velocorpus.compiled import compiled
 from velocorpus.reference.gtf import MINUS, TranscriptModels
 
 OVERLAP = "overlaps a gene on its strand"
@@ -108,7 +108,7 @@ def _shared(
     return (total > 0) & (shared >= SHARED_WORDS * np.maximum(total, 1))
 
 
-@numba.njit(cache=True)
+@compiled
 def _words(bases, gene, start, end):  # type: ignore[no-untyped-def]
     """The sampled words of every exon, the smaller of both strands' (uint64), their genes and last bases (int64)."""
     one, two, top = np.uint64(1), np.uint64(2), np.uint64(2 * (K - 1))

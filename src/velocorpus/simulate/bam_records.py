@@ -7,8 +7,9 @@ bytes do not depend on how reads are cut into calls.
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
+
+from velocorpus.compiled import compiled
 
 RECORD_LIMIT = 1024  # bytes; a read of 91 bases with the tags above stays below
 GROUP = "SIM:0:1:SIMFLOWCL:1"
@@ -84,7 +85,7 @@ def as_rows(texts: list[str]) -> np.ndarray:
     return np.array(texts, dtype=f"S{longest}").view(np.uint8).reshape(len(texts), longest)
 
 
-@numba.njit(cache=True)
+@compiled
 def encode(record_read, record_place, first, reads, places, texts, length, seed, out, ends):  # type: ignore[no-untyped-def]
     """Write records `first:first + len(ends)` to `out`, and to `ends` where each ends.
 
@@ -100,7 +101,7 @@ def encode(record_read, record_place, first, reads, places, texts, length, seed,
         ends[i] = at
 
 
-@numba.njit(cache=True)
+@compiled
 def _mix(state):  # type: ignore[no-untyped-def]
     z = state
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -108,27 +109,27 @@ def _mix(state):  # type: ignore[no-untyped-def]
     return z ^ (z >> np.uint64(31))
 
 
-@numba.njit(cache=True)
+@compiled
 def _draw(state, n):  # type: ignore[no-untyped-def]
     """The n-th random word of a read."""
     return _mix(state * np.uint64(0x2545F4914F6CDD1D) + np.uint64(n + 1) * np.uint64(0x9E3779B97F4A7C15))
 
 
-@numba.njit(cache=True)
+@compiled
 def _int(out, at, value):  # type: ignore[no-untyped-def]
     for i in range(4):
         out[at + i] = (value >> (8 * i)) & 255
     return at + 4
 
 
-@numba.njit(cache=True)
+@compiled
 def _digits(out, at, value, width):  # type: ignore[no-untyped-def]
     for i in range(width - 1, -1, -1):
         out[at + i] = 48 + value % 10
         value //= 10
 
 
-@numba.njit(cache=True)
+@compiled
 def _copy(out, at, row):  # type: ignore[no-untyped-def]
     for c in row:
         out[at] = c
@@ -136,7 +137,7 @@ def _copy(out, at, row):  # type: ignore[no-untyped-def]
     return at
 
 
-@numba.njit(cache=True)
+@compiled
 def _name(out, at, row):  # type: ignore[no-untyped-def]
     """Copy a text that is filled up with zeros, with one of them."""
     for c in row:
@@ -147,7 +148,7 @@ def _name(out, at, row):  # type: ignore[no-untyped-def]
     return at
 
 
-@numba.njit(cache=True)
+@compiled
 def _bin(start, end):  # type: ignore[no-untyped-def]
     """The bin of the index that an interval belongs to (SAM specification, section 5.3)."""
     end -= 1
@@ -157,7 +158,7 @@ def _bin(start, end):  # type: ignore[no-untyped-def]
     return 0
 
 
-@numba.njit(cache=True)
+@compiled
 def _cigar(p, places, length, cigar):  # type: ignore[no-untyped-def]
     """Write a place's CIGAR; return the number of its operations, its first and its last reference base (half-open)."""
     if places.chromosome[p] < 0:
@@ -196,7 +197,7 @@ def _cigar(p, places, length, cigar):  # type: ignore[no-untyped-def]
     return n, places.start[low] + left, end
 
 
-@numba.njit(cache=True)
+@compiled
 def _sequence(start, chromosome, cigar, n, texts, bases, state):  # type: ignore[no-untyped-def]
     """Fill `bases` along a CIGAR: the genome's where it matches, random ones where not; returns wrong bases."""
     wrong = filled = 0
@@ -224,7 +225,7 @@ def _sequence(start, chromosome, cigar, n, texts, bases, state):  # type: ignore
     return wrong
 
 
-@numba.njit(cache=True)
+@compiled
 def _quality(r, j, length):  # type: ignore[no-untyped-def]
     """One of a NovaSeq's binned qualities, worse towards the end."""
     u = (r >> np.uint64(40)) & np.uint64(0xFFFF)
@@ -232,26 +233,26 @@ def _quality(r, j, length):  # type: ignore[no-untyped-def]
     return 11 if u < poor else 25 if u < 4 * poor else 37
 
 
-@numba.njit(cache=True)
+@compiled
 def _qualities(out, at, size, state, first):  # type: ignore[no-untyped-def]
     for j in range(size):
         out[at + j] = 33 + _quality(_draw(state, first + j), 0, 1)
 
 
-@numba.njit(cache=True)
+@compiled
 def _mistake(out, at, size, state, n):  # type: ignore[no-untyped-def]
     """Another base, or by chance the same, somewhere in a text."""
     r = _draw(state, n)
     out[at + np.int64((r >> np.uint64(2)) % np.uint64(size))] = _ACGT[r & np.uint64(3)]
 
 
-@numba.njit(cache=True)
+@compiled
 def _umi(out, at, umi):  # type: ignore[no-untyped-def]
     for j in range(12):
         out[at + j] = _ACGT[(umi >> (2 * (11 - j))) & 3]
 
 
-@numba.njit(cache=True)
+@compiled
 def _record(k, p, state, reads, places, texts, length, cigar, bases, out, begin):  # type: ignore[no-untyped-def]
     n_cigar, start, end = _cigar(p, places, length, cigar)
     chromosome = places.chromosome[p]
@@ -287,7 +288,7 @@ def _record(k, p, state, reads, places, texts, length, cigar, bases, out, begin)
     return at
 
 
-@numba.njit(cache=True)
+@compiled
 def _tags(k, p, state, wrong, secondary, reads, places, texts, length, out, at):  # type: ignore[no-untyped-def]
     gene, transcript = places.gene[p], places.transcript[p]
     hits = reads.n_hits[k]

@@ -11,6 +11,9 @@ fetch (connections, mirrors, proxy) is read from the configuration itself: its c
 are fetched at once: the resource `downloads`, which the profiles bound.
 """
 
+# How to fetch is no reason to fetch again: Snakemake compares params with those of the run before, but not resources.
+SETTINGS = str(PROJECT.path)
+
 
 rule fetch_reads:
     """One FASTQ of one unit."""
@@ -26,6 +29,7 @@ rule fetch_reads:
     conda:
         "../../envs/velocorpus.yaml"
     resources:
+        settings=SETTINGS,
         attempt=attempt_of,
         downloads=1,
         mem_mb=500,
@@ -40,7 +44,7 @@ rule fetch_reads:
         step_of_sample(
             "fetch",
             "velocorpus fetch {params.source:q} --out {output:q} --md5={params.md5:q} --bytes={params.bytes:q} "
-            "--config {PROJECT.path:q} --chemistry {params.chemistry:q} --read {wildcards.read}",
+            "--config {resources.settings:q} --chemistry {params.chemistry:q} --read {wildcards.read}",
         )
 
 
@@ -49,8 +53,8 @@ rule fetch_pair:
     input:
         if_local(source_of_pair),
     output:
-        "results/pairs/{sample}/{unit}_R1.fastq.gz",
-        "results/pairs/{sample}/{unit}_R2.fastq.gz",
+        read1="results/pairs/{sample}/{unit}_R1.fastq.gz",
+        read2="results/pairs/{sample}/{unit}_R2.fastq.gz",
     log:
         "logs/fetch_pair/{sample}/{unit}.log",
     retries: RETRIES
@@ -58,6 +62,7 @@ rule fetch_pair:
         "../../envs/sra.yaml"
     threads: 4
     resources:
+        settings=SETTINGS,
         attempt=attempt_of,
         downloads=1,
         mem_mb=2000,
@@ -70,8 +75,8 @@ rule fetch_pair:
     shell:
         step_of_sample(
             "fetch",
-            "velocorpus fetch {params.source:q} --out {output[0]:q} --read2 {output[1]:q} --md5={params.md5:q} "
-            "--bytes={params.bytes:q} --config {PROJECT.path:q} --chemistry {params.chemistry:q} --threads {threads}",
+            "velocorpus fetch {params.source:q} --out {output.read1:q} --read2 {output.read2:q} --md5={params.md5:q} "
+            "--bytes={params.bytes:q} --config {resources.settings:q} --chemistry {params.chemistry:q} --threads {threads}",
         )
 
 
@@ -89,6 +94,7 @@ rule fetch_file:
     conda:
         "../../envs/velocorpus.yaml"
     resources:
+        settings=SETTINGS,
         attempt=attempt_of,
         downloads=1,
         mem_mb=500,
@@ -101,7 +107,7 @@ rule fetch_file:
         step_of_sample(
             "fetch",
             "velocorpus fetch {params.source:q} --out {output:q} --md5={params.md5:q} --bytes={params.bytes:q} "
-            "--config {PROJECT.path:q}",
+            "--config {resources.settings:q}",
         )
 
 
@@ -118,6 +124,7 @@ rule fetch_reference:
     conda:
         "../../envs/velocorpus.yaml"
     resources:
+        settings=SETTINGS,
         downloads=1,
         mem_mb=500,
         runtime=lambda wildcards, attempt: 60 * attempt,
@@ -125,4 +132,4 @@ rule fetch_reference:
         source=source_of_reference,
         md5=md5_of_reference,
     shell:
-        "velocorpus fetch {params.source:q} --out {output:q} --md5={params.md5:q} --config {PROJECT.path:q} 2> {log:q}"
+        "velocorpus fetch {params.source:q} --out {output:q} --md5={params.md5:q} --config {resources.settings:q} 2> {log:q}"

@@ -186,6 +186,7 @@ def _tried(path: Path, work):  # type: ignore[no-untyped-def]
         if str(path) not in what:
             return None, f"{WRONG}: a refusal that does not name the file: {what}"
         what = re.sub(r"'[^']*'|\"[^\"]*\"", "'…'", what.replace(str(path), "FILE"))
+        what = re.sub(r"\(.*\)|(?<= from ).* to .*?(?=; allowed)", "…", what)
         what = re.sub(r"the (?:end of the )?block (?:before|at) byte \d+(?:, \d+ bytes into it)?", "PLACE", what)
         return None, re.sub(r"-?\d[\d,.]*", "N", what)[:160]
     except Exception as error:

@@ -10,23 +10,22 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
-from isal import isal_zlib
 
 from velocorpus.compiled import compiled
+from velocorpus.counting.inflate import inflate
+from velocorpus.counting.words import read_int32
 from velocorpus.errors import UserMistake
 
-CHUNK_BYTES = 4 << 20  # of decompressed records, about
-_BLOCKS_A_CHUNK = CHUNK_BYTES >> 16
+_BLOCKS_A_CHUNK = 32  # some 2 MB of decompressed records
 _HEADROOM = 1 << 16  # for what is carried over from the chunk before
 _PIECE = 1 << 20
 _LONGEST_RECORD = 1 << 26
 _SHORTEST_RECORD = 32
 _FITS = 2**32  # no length that a record can say
-_GZIP_WINDOW = 31  # zlib's spelling of "a gzip member, checked against its own CRC and length"
-_MAGIC = b"\x1f\x8b\x08\x04"
+_SHORTEST_BLOCK = 26  # its gzip header with the subfield BC, and its end
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -58,6 +57,14 @@ class Chunk:
         return f"the block at byte {self.block_at[block]}, {byte - self.block_start[block]} bytes into it"
 
 
+class _Group(NamedTuple):
+    """Some blocks of a file: block i is `data[starts[i] : starts[i + 1]]`, from byte `at[i]` of the file on."""
+
+    data: np.ndarray  # uint8
+    starts: np.ndarray  # int64, blocks + 1
+    at: np.ndarray  # int64
+
+
 def in_order(pool: Executor, work: Callable[[Item], Result], items: Iterable[Item], ahead: int) -> Iterator[Result]:
     """`work` of each item, in the items' order, while at most `ahead` more are under way."""
     waiting: deque[Future[Result]] = deque()
@@ -75,9 +82,9 @@ def in_order(pool: Executor, work: Callable[[Item], Result], items: Iterable[Ite
 
 def read_chunks(path: Path | str, first_record: int, pool: Executor, ahead: int) -> Generator[Chunk]:
     """Chunks of whole records from the virtual offset `first_record` (block << 16 | byte) to the file's end."""
-    groups = _grouped(_blocks(path, first_record >> 16))
     carried = np.empty(0, dtype=np.uint8)
     skip = first_record & 0xFFFF
+    groups = _groups(path, first_record >> 16)
     for data, block_at, block_start in in_order(pool, lambda group: _inflate(path, group), groups, ahead):
         if carried.size <= _HEADROOM:
             start = _HEADROOM - carried.size
@@ -98,67 +105,72 @@ def read_chunks(path: Path | str, first_record: int, pool: Executor, ahead: int)
         raise BrokenBam(path, "its end", f"the last record is cut, {carried.size} bytes of it are there")
 
 
-def _blocks(path: Path | str, at: int) -> Iterator[tuple[int, bytes]]:
-    """Each block's place and bytes, framed by the lengths in their headers."""
+def _groups(path: Path | str, at: int) -> Iterator[_Group]:
+    """The file's blocks from the one at byte `at` on, framed by the lengths in their headers, some at a time."""
     with Path(path).open("rb") as handle:
         handle.seek(at)
-        piece, first = b"", 0
-        while True:
-            if len(piece) - first < (1 << 16):
-                piece, first = piece[first:] + handle.read(_PIECE), 0
-            if first == len(piece):
-                return
-            size = _block_size(piece, first)
-            if size is None or first + size > len(piece):
-                raise BrokenBam(path, f"byte {at}", "no whole BGZF block begins there")
-            yield at, piece[first : first + size]
-            first += size
-            at += size
+        left = b""
+        while piece := left + handle.read(_PIECE):
+            data = np.frombuffer(piece, dtype=np.uint8)
+            first = 0
+            while True:
+                starts = np.empty(_BLOCKS_A_CHUNK + 1, dtype=np.int64)
+                n, is_broken = _frame(data, first, starts)
+                if is_broken or (n == 0 and first == 0):
+                    raise BrokenBam(path, f"byte {at + starts[n]}", "no whole BGZF block begins there")
+                if n == 0:
+                    break
+                yield _Group(data, starts[: n + 1], at + starts[:n])
+                first = int(starts[n])
+            left = piece[first:]
+            at += first
 
 
-def _block_size(piece: bytes, first: int) -> int | None:
-    """The length of the block at `first`, from the subfield BC of its gzip header; None if there is none."""
-    if piece[first : first + 4] != _MAGIC:
-        return None
-    at = first + 12
-    end = at + int.from_bytes(piece[first + 10 : first + 12], "little")
-    while at + 4 <= min(end, len(piece)):
-        length = int.from_bytes(piece[at + 2 : at + 4], "little")
-        if piece[at : at + 2] == b"BC" and length == 2:
-            size = int.from_bytes(piece[at + 4 : at + 6], "little") + 1
-            return size if size >= end + 8 - first else None
-        at += 4 + length
-    return None
+@compiled
+def _frame(data, first, starts):  # type: ignore[no-untyped-def]
+    """Write where blocks begin, and where the last of them ends, until the next is not whole or `starts` is full.
+
+    Returns the number of blocks, and whether what follows them cannot be one. The length of a block is in the
+    subfield BC of its gzip header.
+    """
+    starts[0] = first
+    for n in range(starts.size - 1):
+        if data.size - first < _SHORTEST_BLOCK:
+            return n, False
+        if data[first] != 0x1F or data[first + 1] != 0x8B or data[first + 2] != 8 or data[first + 3] != 4:
+            return n, True
+        at = first + 12
+        head = at + (np.int64(data[first + 10]) | np.int64(data[first + 11]) << 8)
+        if head > data.size:
+            return n, False
+        size = np.int64(0)
+        while size == 0 and at + 6 <= head:
+            length = np.int64(data[at + 2]) | np.int64(data[at + 3]) << 8
+            if data[at] == 66 and data[at + 1] == 67 and length == 2:  # BC
+                size = (np.int64(data[at + 4]) | np.int64(data[at + 5]) << 8) + 1
+            at += 4 + length
+        if size < head + 8 - first:
+            return n, True
+        if first + size > data.size:
+            return n, False
+        first += size
+        starts[n + 1] = first
+    return starts.size - 1, False
 
 
-def _grouped(blocks: Iterable[tuple[int, bytes]]) -> Iterator[list[tuple[int, bytes]]]:
-    group: list[tuple[int, bytes]] = []
-    for block in blocks:
-        group.append(block)
-        if len(group) == _BLOCKS_A_CHUNK:
-            yield group
-            group = []
-    if group:
-        yield group
-
-
-def _inflate(path: Path | str, group: list[tuple[int, bytes]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    sizes = [int.from_bytes(block[-4:], "little") for _, block in group]
-    block_start = _HEADROOM + np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
-    if max(sizes) > 1 << 16:
-        at = group[int(np.argmax(sizes))][0]
+def _inflate(path: Path | str, group: _Group) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A group's bytes behind some headroom, the places of its blocks in the file and in those bytes."""
+    ends = group.starts[1:]
+    sizes = group.data[ends[:, None] + np.arange(-4, 0)].view("<u4").ravel().astype(np.int64)
+    if sizes.max() > 1 << 16:
+        at = group.at[int(np.argmax(sizes))]
         raise BrokenBam(path, f"byte {at}", "a BGZF block says that it holds more than 65,536 bytes")
+    block_start = _HEADROOM + np.concatenate([[0], np.cumsum(sizes)])
     data = np.empty(int(block_start[-1]), dtype=np.uint8)
-    view = data.data
-    for (at, block), size, start in zip(group, sizes, block_start.tolist(), strict=False):
-        try:
-            inflated = isal_zlib.decompress(block, _GZIP_WINDOW, max(size, 1))
-        except (isal_zlib.IsalError, EOFError) as error:  # type: ignore[misc]
-            raise BrokenBam(path, f"byte {at}", f"the BGZF block cannot be inflated ({error})") from None
-        if len(inflated) != size:
-            raise BrokenBam(path, f"byte {at}", f"the BGZF block holds {len(inflated)} bytes and says {size}")
-        view[start : start + size] = inflated
-    return data, np.array([at for at, _ in group]), block_start[:-1]
+    failed = inflate(group.data, group.starts, data, block_start)
+    if failed is not None:
+        raise BrokenBam(path, f"byte {group.at[failed]}", "the BGZF block there cannot be inflated")
+    return data, group.at, block_start[:-1]
 
 
 @compiled
@@ -174,16 +186,3 @@ def _walk(data: np.ndarray, start: int) -> tuple[int, int, int]:
         at += 4 + size
         n += 1
     return at, n, _FITS
-
-
-@compiled
-def read_int32(data, at):  # type: ignore[no-untyped-def]
-    """The little-endian int32 in bytes at..at + 4, which need not be aligned; the caller has checked their number."""
-    return np.int64(
-        np.int32(
-            np.uint32(data[at])
-            | np.uint32(data[at + 1]) << np.uint32(8)
-            | np.uint32(data[at + 2]) << np.uint32(16)
-            | np.uint32(data[at + 3]) << np.uint32(24)
-        )
-    )

@@ -12,7 +12,8 @@ import numpy as np
 from velocorpus.compiled import compiled
 from velocorpus.counting.accounting import FLAGGED, MULTIMAPPED, N_READ_OUTCOMES, ODD_UMI, UNLISTED, UNMAPPED, UNTAGGED
 from velocorpus.counting.barcodes import NOT_LISTED, find_barcode, pack_barcode, pack_text
-from velocorpus.counting.bgzf import BrokenBam, Chunk, read_int32
+from velocorpus.counting.bgzf import BrokenBam, Chunk
+from velocorpus.counting.words import find_nul, read_int32
 
 UNIQUE_MAPQ = 255  # of STAR and Cell Ranger
 FLAG_UNMAPPED = 0x4
@@ -131,11 +132,8 @@ def _decode(  # type: ignore[no-untyped-def]
             first = tag + 3
             value_end = np.int64(_NO_TEXT)
             if kind == 90 or kind == 72:  # Z, H
-                tag = first
-                while tag < end and data[tag] != 0:
-                    tag += 1
-                value_end = tag
-                tag += 1
+                value_end = find_nul(data, first, end)
+                tag = value_end + 1
             elif kind == 65:  # A
                 tag = value_end = first + 1
             elif kind == 67 or kind == 99:  # C, c

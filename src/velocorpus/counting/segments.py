@@ -3,7 +3,7 @@
 import numpy as np
 
 from velocorpus.compiled import compiled
-from velocorpus.counting.bgzf import read_int32
+from velocorpus.counting.words import read_int32
 
 PATCHED_INDEL = 3  # an insertion or deletion up to this length does not split a segment
 # CIGAR operations as BAM numbers them.

@@ -21,6 +21,7 @@ from velocorpus.errors import UserMistake
 
 _BLOCKS_A_CHUNK = 32  # some 2 MB of decompressed records
 _HEADROOM = 1 << 16  # for what is carried over from the chunk before
+_BUFFER_BYTES = _HEADROOM + (_BLOCKS_A_CHUNK << 16)
 _PIECE = 1 << 20
 _LONGEST_RECORD = 1 << 26
 _SHORTEST_RECORD = 32
@@ -48,6 +49,12 @@ class Chunk:
     n_records: int
     block_at: np.ndarray  # int64, place in the file
     block_start: np.ndarray  # int64, its first byte in `data`; what precedes the first is of the chunk before
+    spare: list[np.ndarray]  # buffers that are free again
+
+    def free(self) -> None:
+        """Let `data` be written over by a later chunk: fresh memory costs as much as a tenth of all the reading."""
+        if self.data.size == _BUFFER_BYTES:
+            self.spare.append(self.data)
 
     def place(self, byte: int) -> str:
         """Where in the file the record at `byte` of `data` lies, in words."""
@@ -84,21 +91,23 @@ def read_chunks(path: Path | str, first_record: int, pool: Executor, ahead: int)
     """Chunks of whole records from the virtual offset `first_record` (block << 16 | byte) to the file's end."""
     carried = np.empty(0, dtype=np.uint8)
     skip = first_record & 0xFFFF
+    spare: list[np.ndarray] = []
     groups = _groups(path, first_record >> 16)
-    for data, block_at, block_start in in_order(pool, lambda group: _inflate(path, group), groups, ahead):
+    for data, block_at, block_start in in_order(pool, lambda group: _inflate(path, group, spare), groups, ahead):
+        stop = int(block_start[-1])
         if carried.size <= _HEADROOM:
             start = _HEADROOM - carried.size
             data[start:_HEADROOM] = carried
         else:
-            data = np.concatenate((carried, data[_HEADROOM:]))
+            data = np.concatenate((carried, data[_HEADROOM:stop]))
             block_start += carried.size - _HEADROOM
-            start = 0
+            start, stop = 0, data.size
         start, skip = start + skip, 0
-        end, n_records, size = _walk(data, start)
-        chunk = Chunk(data, start, end, n_records, block_at, block_start)
+        end, n_records, size = _walk(data, start, stop)
+        chunk = Chunk(data, start, end, n_records, block_at, block_start[:-1], spare)
         if size != _FITS:
             raise BrokenBam(path, chunk.place(end), f"a record says that it is {size} bytes long")
-        carried = data[end:].copy()
+        carried = data[end:stop].copy()
         if n_records:
             yield chunk
     if carried.size:
@@ -158,30 +167,33 @@ def _frame(data, first, starts):  # type: ignore[no-untyped-def]
     return starts.size - 1, False
 
 
-def _inflate(path: Path | str, group: _Group) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A group's bytes behind some headroom, the places of its blocks in the file and in those bytes."""
+def _inflate(path: Path | str, group: _Group, spare: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A group's bytes behind some headroom, the places of its blocks in the file, and in those bytes with their end."""
     ends = group.starts[1:]
     sizes = group.data[ends[:, None] + np.arange(-4, 0)].view("<u4").ravel().astype(np.int64)
     if sizes.max() > 1 << 16:
         at = group.at[int(np.argmax(sizes))]
         raise BrokenBam(path, f"byte {at}", "a BGZF block says that it holds more than 65,536 bytes")
     block_start = _HEADROOM + np.concatenate([[0], np.cumsum(sizes)])
-    data = np.empty(int(block_start[-1]), dtype=np.uint8)
+    try:
+        data = spare.pop()
+    except IndexError:
+        data = np.empty(_BUFFER_BYTES, dtype=np.uint8)
     failed = inflate(group.data, group.starts, data, block_start)
     if failed is not None:
         raise BrokenBam(path, f"byte {group.at[failed]}", "the BGZF block there cannot be inflated")
-    return data, group.at, block_start[:-1]
+    return data, group.at, block_start
 
 
 @compiled
-def _walk(data: np.ndarray, start: int) -> tuple[int, int, int]:
+def _walk(data: np.ndarray, start: int, stop: int) -> tuple[int, int, int]:
     """Where the last whole record ends, the number of records, and the length of one that cannot be (or _FITS)."""
     at, n = start, 0
-    while at + 4 <= data.size:
+    while at + 4 <= stop:
         size = read_int32(data, at)
         if size < _SHORTEST_RECORD or size > _LONGEST_RECORD:
             return at, n, size
-        if at + 4 + size > data.size:
+        if at + 4 + size > stop:
             break
         at += 4 + size
         n += 1

@@ -54,7 +54,10 @@ def scan(
 
     def work(read: Chunk | ReadBatch) -> tuple[ReadBatch, Matched]:
         batch = decode(path, read, len(header.chromosomes), selection) if isinstance(read, Chunk) else read
-        return batch, matcher.match(batch)
+        matched = matcher.match(batch)
+        if isinstance(read, Chunk):
+            read.free()
+        return batch, matched
 
     with closing(read_source(path, header, barcodes, selection, pool, threads)) as source:
         for batch, matched in in_order(pool, work, source, threads):

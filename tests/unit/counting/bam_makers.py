@@ -64,10 +64,10 @@ def padding(barcode: str = "AAAACCCC", chromosome: str = "2") -> list[ReadSpec]:
 
 
 def barcodes_of(bam: Path) -> list[str]:
-    """Every barcode of a BAM, without its suffix, in the order of appearance."""
+    """Every barcode of a BAM, without its suffix, in the order of appearance (STAR's `-` is none)."""
     with pysam.AlignmentFile(str(bam), "rb", check_sq=False) as reads:
         tags = (read.get_tag("CB") for read in reads.fetch(until_eof=True) if read.has_tag("CB"))
-        return list(dict.fromkeys(tag.split("-")[0] for tag in tags))
+        return list(dict.fromkeys(tag.split("-")[0] for tag in tags if tag != "-"))
 
 
 def gtf_line(

@@ -1,6 +1,6 @@
 """What each correction of velocyto does to the counts of a simulated BAM, and to their distance from the truth.
 
-python benchmarks/count_corrections.py --bam possorted_genome_bam.bam --gtf genes.gtf.gz --barcodes barcodes.tsv --truth truth.h5ad
+python benchmarks/count_corrections.py --bam BAM --gtf genes.gtf.gz --barcodes barcodes.tsv --truth truth.h5ad
 """
 
 import argparse

@@ -19,7 +19,7 @@ CORRECTIONS = {
     LONG_INTRON: "a transcript with an intron over 1 Mb keeps what is upstream of it",
     TOUCHING_EXONS: "exons that touch have no intron of length 0 between them",
     FLAGS: "secondary, supplementary, duplicate and failed alignments do not count",
-    ODD_UMIS: "reads whose UMI has other letters than A, C, G and T do not count",
+    ODD_UMIS: "reads whose UMI has other letters than A, C, G and T, or is STARsolo's `-`, do not count",
     MASK: "the repeat mask is taken as it is written",
 }
 

@@ -7,6 +7,8 @@ from bam_makers import ReadSpec, transcript_lines, write_bam
 
 from velocorpus.counting.counts_file import read_counts
 
+OPTIONS = {"bam": "reads.bam", "gtf": "genes.gtf", "barcodes": "cells.tsv", "out": "counts.h5ad"}
+
 
 @pytest.fixture
 def inputs(tmp_path):
@@ -19,7 +21,7 @@ def inputs(tmp_path):
 @pytest.fixture
 def count(velocorpus, inputs):
     def run(**changes):
-        options = {"bam": "reads.bam", "gtf": "genes.gtf", "barcodes": "cells.tsv", "out": "counts.h5ad"} | changes
+        options = OPTIONS | changes
         return velocorpus("count", *(x for key, value in options.items() for x in (f"--{key}", inputs / value)))
 
     return run
@@ -70,6 +72,29 @@ def test_mistakes_are_one_sentence_and_exit_code_2(inputs, count, broken, text, 
     assert sentence in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
     assert not (inputs / "counts.h5ad").exists()
+
+
+def test_masked_repeats_do_not_count(inputs, velocorpus):
+    (inputs / "repeats.gtf").write_text("1\trepeats\trepeat\t1400\t1700\t.\t+\t.\trepeat\n")
+    files = [x for option, name in OPTIONS.items() for x in (f"--{option}", inputs / name)]
+    # As velocyto takes it, this mask is empty: it loses the last interval.
+    for correction, unspliced in (("flags", 1), ("mask", 0)):
+        done = velocorpus("count", *files, "--mask", inputs / "repeats.gtf", "--correct", correction)
+        assert done.returncode == 0, done.stderr
+        adata = read_counts(inputs / "counts.h5ad")
+        assert [int(adata.layers[layer].sum()) for layer in ("spliced", "unspliced")] == [1, unspliced]
+        assert len(adata.uns["velocorpus"]["source"]["mask_digest"]) == 64
+
+
+def test_corrections_are_named_in_the_counts(inputs, velocorpus):
+    files = [x for option, name in OPTIONS.items() for x in (f"--{option}", inputs / name)]
+    done = velocorpus("count", *files, "--correct", "soft_clip", "--correct", "flags")
+    assert done.returncode == 0, done.stderr
+    source = read_counts(inputs / "counts.h5ad").uns["velocorpus"]["source"]
+    assert source["corrections"] == ["flags", "soft_clip"]
+    done = velocorpus("count", *files, "--correct", "everything")
+    assert done.returncode == 2
+    assert "allowed: soft_clip" in done.stderr
 
 
 def test_missing_bam_is_one_sentence(inputs, count):

@@ -75,4 +75,6 @@ def test_reads_of_human_blood(tmp_path):
     write_whitelist("10xv3", tmp_path / "whitelist.txt")
     whitelist = ["--soloCBwhitelist", "whitelist.txt", "--soloCBmatchWLtype", "1MM_multi_Nbase_pseudocounts"]
     bam = align(tmp_path, genome, gtf, reads, "--soloUMIlen", "12", *whitelist)
-    assert_equals_velocyto(tmp_path, bam, gtf, barcodes_of(bam), tuple(LOGICS), at_least=500)
+    # Of 46,014 barcodes those with the first reads: velocyto takes ten minutes for all (equal too, docs/counting.md).
+    barcodes = barcodes_of(bam)[:4000]
+    assert_equals_velocyto(tmp_path, bam, gtf, barcodes, tuple(LOGICS), at_least=300)

@@ -49,9 +49,9 @@ def count(
     if logic not in LOGICS:
         raise UserMistake(f"--logic {logic} is not a logic; allowed: {', '.join(LOGICS)}.")
     corrections = chosen_corrections(compat, correct or ())
-    if engine == "velocyto" and (corrections or mask or (cell_tag, umi_tag) != ("CB", "UB")):
+    if engine == "velocyto" and (corrections or mask or qc or (cell_tag, umi_tag) != ("CB", "UB")):
         raise UserMistake(
-            "--engine velocyto is velocyto as it is; --mask, --correct and tags are for the engine native."
+            "--engine velocyto is velocyto as it is; --mask, --correct, --qc and tags are for the engine native."
         )
     existing(bam, "BAM")
     listed = read_barcodes(barcodes)
@@ -63,6 +63,7 @@ def count(
         "chemistry": chemistry,
         "logic": logic,
         "corrections": sorted(corrections),
+        "tags": [cell_tag, umi_tag],
         "cells": {"chosen_by": "list", "method": cells_called_by, "listed": len(listed)},
     }
     if engine == "velocyto":

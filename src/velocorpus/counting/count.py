@@ -79,6 +79,8 @@ def count_bam(
     """
     if logic not in LOGICS:
         raise UserMistake(f"'{logic}' is not a logic; allowed: {', '.join(LOGICS)}.")
+    if any(len(tag.encode()) != 2 for tag in (cell_tag, umi_tag)):
+        raise UserMistake(f"'{cell_tag}' and '{umi_tag}': a BAM tag has two characters, like CB and UB.")
     if features is None:
         features = build_features(models, correct)
     header = read_header(bam)

@@ -53,7 +53,7 @@ def scan(
     classes = Classes()
 
     def work(read: Chunk | ReadBatch) -> tuple[ReadBatch, Matched]:
-        batch = decode(path, read, len(header.chromosomes), selection) if isinstance(read, Chunk) else read
+        batch = as_batch(path, read, header, selection)
         matched = matcher.match(batch)
         if isinstance(read, Chunk):
             read.free()
@@ -76,6 +76,11 @@ def read_source(
         yield from read_batches(path, barcodes, selection)
     else:
         yield from read_chunks(path, header.first_record, pool, threads)
+
+
+def as_batch(path: Path | str, read: Chunk | ReadBatch, header: Header, selection: Selection) -> ReadBatch:
+    """The reads of what `read_source` gives."""
+    return decode(path, read, len(header.chromosomes), selection) if isinstance(read, Chunk) else read
 
 
 def check_reads(path: Path | str, scanned: Scanned, n_listed: int, selection: Selection) -> list[str]:

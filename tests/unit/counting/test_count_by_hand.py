@@ -250,6 +250,12 @@ def test_text_that_is_no_sam_is_refused(tmp_path, gtf):
         count_bam(tmp_path / "reads.bam", gtf, (CELL,))
 
 
+@pytest.mark.parametrize("tag", ["C", "CBX", ""])
+def test_tags_have_two_characters(count, tag):
+    with pytest.raises(UserMistake, match="two characters"):
+        count(ReadSpec(1050, "90M"), cell_tag=tag)
+
+
 def test_unknown_logic_is_refused(count):
     with pytest.raises(UserMistake, match="permissive10x"):
         count(ReadSpec(1050, "90M"), logic="strict")

@@ -11,6 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,17 +26,17 @@ _IMPORT = re.compile(r"^from (velocorpus[\w.]*) import (?:\(([^)]*)\)|(.*))|^imp
 
 def compiled(function: Callable[..., Any]) -> Any:
     """Compile on the first call, without the interpreter's lock, and without checks of bounds: the caller's duty."""
-    folder = cache_folder() / "compiled" / _digest(function.__module__)
+    root = cache_folder() / "compiled"
     settings: Any = numba.config
-    settings.CACHE_DIR, before = str(folder), settings.CACHE_DIR
+    settings.CACHE_DIR, before = str(root / source_digest(function.__module__)), settings.CACHE_DIR
     try:
-        return numba.njit(nogil=True, cache=_is_writable(folder))(function)
+        return numba.njit(nogil=True, cache=_is_writable(root))(function)
     finally:
         settings.CACHE_DIR = before
 
 
 @cache
-def _digest(module: str) -> str:
+def source_digest(module: str) -> str:
     """SHA-256 of a module's source and of those it imports, with the versions of what compiles them."""
     seen: dict[str, bytes] = {}
     waiting = [module]
@@ -48,7 +49,7 @@ def _digest(module: str) -> str:
             # `from velocorpus.counting import rules` may name a module.
             inside = [f"{package}.{member.strip()}" for member in (several or one).split(",")]
             waiting += [found for found in (package or plain, *inside) if _is_module(found)]
-    versions = f"{numba.__version__} {sys.version}"
+    versions = f"{numba.__version__} {sys.version} {os.environ.get('NUMBA_BOUNDSCHECK', '')}"
     whole = b"\0".join([versions.encode(), *(seen[name] for name in sorted(seen))])
     return hashlib.sha256(whole).hexdigest()[:16]
 
@@ -69,8 +70,9 @@ def _is_module(name: str) -> bool:
 
 @cache
 def _is_writable(folder: Path) -> bool:
-    try:
+    with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return False
-    return os.access(folder, os.W_OK)
+    if folder.is_dir() and os.access(folder, os.W_OK):
+        return True
+    print(f"{folder} cannot be written: functions are compiled anew in every process", file=sys.stderr)
+    return False

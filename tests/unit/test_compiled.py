@@ -13,7 +13,7 @@ def digest(monkeypatch):
     def run(module, **changed):
         source = compiled._source
         monkeypatch.setattr(compiled, "_source", lambda name: changed.get(name.rpartition(".")[2], source(name)))
-        found = compiled._digest.__wrapped__(module.__name__)
+        found = compiled.source_digest.__wrapped__(module.__name__)
         monkeypatch.setattr(compiled, "_source", source)
         return found
 
@@ -32,7 +32,7 @@ def test_what_is_not_imported_changes_nothing(digest):
     assert digest(rules) == digest(rules, bgzf=b"") == digest(rules)
 
 
-def test_functions_compile_without_a_cache_where_nothing_can_be_written(tmp_path, monkeypatch):
+def test_functions_compile_without_a_cache_where_nothing_can_be_written(tmp_path, monkeypatch, capsys):
     (tmp_path / "file").write_text("in the way of the folder")
     monkeypatch.setenv("VELOCORPUS_CACHE", str(tmp_path / "file"))
 
@@ -41,3 +41,4 @@ def test_functions_compile_without_a_cache_where_nothing_can_be_written(tmp_path
 
     twice.__module__ = rules.__name__
     assert compiled.compiled(twice)(4) == 8
+    assert "cannot be written" in capsys.readouterr().err

@@ -2,8 +2,8 @@
 
 A cache file is known by the SHA-256 of the GTF's bytes, the code that reads it and the corrections asked for, so it is
 never out of date; it is written aside and renamed, so it is never half there; what is broken in spite of that is made
-again. A folder that cannot be written to costs time only. In `cache_folder` the
-`N_KEPT` files that were used last are kept.
+again. A folder that cannot be written to costs time only. In `cache_folder` the `N_KEPT` files that were used last are
+kept.
 """
 
 import contextlib
@@ -19,12 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from velocorpus.counting import chromosomes, features
+from velocorpus.compiled import source_digest
+from velocorpus.counting import features
 from velocorpus.counting.corrections import CHROMOSOME_NAMES, LONG_INTRON, TOUCHING_EXONS
 from velocorpus.counting.features import Features, build_features
 from velocorpus.files import cache_folder, existing, replacing, sha256, write_text
-from velocorpus.reference import gtf as gtf_module
-from velocorpus.reference import gtf_scan
 from velocorpus.reference.gtf import TranscriptModels, read_gtf
 
 FORMAT = 1
@@ -64,9 +63,10 @@ def cached_features(
 
 
 def _key(gtf: Path, correct: frozenset[str]) -> str:
-    code = [sha256(str(module.__file__)) for module in (gtf_module, gtf_scan, chromosomes, features)]
     asked = sorted(correct & {CHROMOSOME_NAMES, LONG_INTRON, TOUCHING_EXONS})
-    return hashlib.sha256("\n".join([str(FORMAT), _content(gtf), *code, *asked]).encode()).hexdigest()
+    return hashlib.sha256(
+        "\n".join([str(FORMAT), _content(gtf), source_digest(features.__name__), *asked]).encode()
+    ).hexdigest()
 
 
 def _content(gtf: Path) -> str:

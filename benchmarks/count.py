@@ -34,8 +34,8 @@ from scipy import sparse
 
 from velocorpus import names
 from velocorpus.counting.counts_file import read_counts
-from velocorpus.counting.imported import bare_barcodes
-from velocorpus.counting.importers import read_any, read_loom
+from velocorpus.counting.importing.imported import bare_barcodes
+from velocorpus.counting.importing.importers import read_any, read_loom
 from velocorpus.counting.velocyto import aligned_to
 from velocorpus.files import open_text, replacing, write_json
 from velocorpus.reference.gtf import read_gtf

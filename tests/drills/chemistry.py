@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from velocorpus.reads.barcode_lists import BarcodeList, known_lists
-from velocorpus.reads.detect import NOT_10X, Verdict, contradiction, detect
-from velocorpus.reads.roles import Look
-from velocorpus.reads.sampling import ReadSample
+from velocorpus.reads.chemistry.barcode_lists import BarcodeList, known_lists
+from velocorpus.reads.chemistry.detect import NOT_10X, Verdict, contradiction, detect
+from velocorpus.reads.chemistry.roles import Look
+from velocorpus.reads.chemistry.sampling import ReadSample
 from velocorpus.simulate.libraries import TENX, Species, kinds, make_library, two_species
 
 READS = (200, 1000, 50_000)

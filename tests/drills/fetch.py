@@ -30,8 +30,8 @@ from tests.drills import misbehaving as bad
 
 from velocorpus.config import FetchConfig
 from velocorpus.errors import UserMistake
-from velocorpus.reads import parts, s3
-from velocorpus.reads.fetch import fetch
+from velocorpus.reads.fetch import parts, s3
+from velocorpus.reads.fetch.file import fetch
 
 PART_BYTES = 16 << 10
 TIMEOUT_S = 0.4
@@ -220,8 +220,8 @@ def killed(drill: Drill, kind: Kind) -> str:
     drill.injected = 1
     drill.site.slow_s = 0.02
     code = (
-        "import sys; from velocorpus.reads import parts; parts.NOTE_S = 0.0\n"
-        "from velocorpus.config import FetchConfig; from velocorpus.reads.fetch import fetch\n"
+        "import sys; from velocorpus.reads.fetch import parts; parts.NOTE_S = 0.0\n"
+        "from velocorpus.config import FetchConfig; from velocorpus.reads.fetch.file import fetch\n"
         "how = FetchConfig(parallel=int(sys.argv[3]), s3_endpoint=sys.argv[4] or None)\n"
         f"fetch(sys.argv[1], sys.argv[2], how=how, part_bytes={PART_BYTES})\n"
     )

@@ -28,15 +28,15 @@ import numpy as np
 import pysam
 from tests.fuzz import material, mutate
 
-from velocorpus.counting import bgzf
-from velocorpus.counting.bam import read_header
+from velocorpus.counting.alignments import bgzf
+from velocorpus.counting.alignments.bam import read_header
+from velocorpus.counting.alignments.by_pysam import read_batches
+from velocorpus.counting.alignments.reads import ReadBatch, Selection, decode
 from velocorpus.counting.barcodes import barcode_table, read_barcodes
-from velocorpus.counting.by_pysam import read_batches
 from velocorpus.counting.count import count_bam
 from velocorpus.counting.features import build_features
 from velocorpus.counting.mask import no_mask, read_mask
 from velocorpus.counting.matching import Matcher
-from velocorpus.counting.reads import ReadBatch, Selection, decode
 from velocorpus.errors import UserMistake
 from velocorpus.files import cache_folder
 from velocorpus.reference.gtf import read_gtf

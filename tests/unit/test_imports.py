@@ -11,7 +11,20 @@ SOURCE = Path(velocorpus.__file__).parent
 
 # Each room may import those before it and itself; the command line may import all, and is imported by none.
 ORDER = [
-    *("names", "errors", "files", "compiled", "config", "tables", "project", "reads", "reference", "counting", "cells"),
+    *(
+        "names",
+        "errors",
+        "files",
+        "compiled",
+        "config",
+        "tables",
+        "project",
+        "outcomes",
+        "reads",
+        "reference",
+        "counting",
+        "cells",
+    ),
     *("corpus", "data", "model", "training", "velocity", "evaluation"),
 ]
 # What may be imported beside `ORDER`: the simulator writes counts; tables of results and the truth's

@@ -27,8 +27,8 @@ def concord(
     figure: Annotated[Path | None, typer.Option(help="A PNG to draw: gene totals against the truth.")] = None,
 ) -> None:
     """Compare counts of one sample with each other or with the truth, and say why they differ."""
-    from velocorpus.counting.concord import TRUTH, Compared, agreement
-    from velocorpus.counting.concord_genes import differing_genes, draw
+    from velocorpus.counting.concordance.compare import TRUTH, Compared, agreement
+    from velocorpus.counting.concordance.genes import differing_genes, draw
     from velocorpus.reference.gene_traits import gene_traits
     from velocorpus.reference.genome import read_genome
     from velocorpus.reference.gtf import read_gtf

@@ -43,7 +43,7 @@ def import_(
     """Bring in counts that another tool has made."""
     import importlib
 
-    from velocorpus.counting.bring_in import bring_in
+    from velocorpus.counting.importing.bring_in import bring_in
 
     # Only where cells are called: numba and scipy.stats take longer to load than most samples to import.
     callers = {"knee": "calling.knee", "emptydrops": "emptydrops.empty_drops"}
@@ -82,7 +82,7 @@ def samples_from_scbasecount(
 ) -> None:
     """Tables of samples and files for scBaseCount's experiments: one row each, quantifier `import`."""
     from velocorpus import names
-    from velocorpus.counting.scbasecount import rows_of, write_tables
+    from velocorpus.counting.importing.scbasecount import rows_of, write_tables
 
     if (studies is None) != by_experiment:
         raise UserMistake(

@@ -33,9 +33,9 @@ def fetch(
 
     from velocorpus.config import FetchConfig, WorkflowConfig, load
     from velocorpus.errors import UserMistake
-    from velocorpus.reads.fetch import fetch as fetch_file
-    from velocorpus.reads.lengths import check_lengths
-    from velocorpus.reads.pairs import fetch_pair, fetch_run
+    from velocorpus.reads.chemistry.lengths import check_lengths
+    from velocorpus.reads.fetch.file import fetch as fetch_file
+    from velocorpus.reads.fetch.pairs import fetch_pair, fetch_run
 
     given = {"parallel": parallel, "retries": retries, "s3_unsigned": unsigned or None}
     how = load(WorkflowConfig, config).fetch if config else FetchConfig()

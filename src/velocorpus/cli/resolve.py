@@ -49,11 +49,11 @@ def resolve(
     from velocorpus import names
     from velocorpus.config import WorkflowConfig, load
     from velocorpus.errors import UserMistake
-    from velocorpus.reads.resolve import look_up as look_up_all
-    from velocorpus.reads.resolve import services
-    from velocorpus.reads.resolve_rows import Settings, tabulate
-    from velocorpus.reads.resolve_tables import checked, read_accessions, read_table
-    from velocorpus.reads.resolve_write import write
+    from velocorpus.reads.resolve.accessions import look_up as look_up_all
+    from velocorpus.reads.resolve.accessions import services
+    from velocorpus.reads.resolve.rows import Settings, tabulate
+    from velocorpus.reads.resolve.tables import checked, read_accessions, read_table
+    from velocorpus.reads.resolve.write import write
     from velocorpus.tables import NAME, READS_FROM_FASTQ
 
     def known(option: str, value: str, allowed: tuple[str, ...]) -> str:

@@ -25,8 +25,8 @@ def attempt(
     Exit code 0: the outputs are there, or the sample is set aside (refused by its files or its row, failed in the last
     try, skipped) and each output says so. Any other: the step's own, and another try may succeed.
     """
-    from velocorpus.counting import attempt as attempts
     from velocorpus.errors import UserMistake
+    from velocorpus.outcomes import attempt as attempts
 
     if "::" not in files or files[-1] == "::":
         raise UserMistake("Give the files as INPUT… :: OUTPUT…, with one output at least.")
@@ -56,8 +56,8 @@ def again(
     results: Annotated[Path, typer.Option(help="The run's folder of results.")] = Path("results"),
 ) -> None:
     """Let the next run try samples again that failed (or that are named), where no table and no file has changed."""
-    from velocorpus.counting.attempt import again as forget
     from velocorpus.files import existing
+    from velocorpus.outcomes.attempt import again as forget
 
     removed = forget(
         existing(results, "folder of results"), ("refused", "failed") if sample else ("failed",), sample or ()

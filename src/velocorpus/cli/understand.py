@@ -9,7 +9,7 @@ import typer
 from velocorpus.errors import UserMistake
 
 if TYPE_CHECKING:
-    from velocorpus.reads.detect import Verdict
+    from velocorpus.reads.chemistry.detect import Verdict
 
 app = typer.Typer()
 
@@ -34,7 +34,7 @@ def kmers(
     every: Annotated[int, typer.Option(min=1, help="One of so many k-mers is kept.")] = 8,
 ) -> None:
     """Index a reference's exons, so that reads tell strand and organism."""
-    from velocorpus.reads.kmers import write_index
+    from velocorpus.reads.chemistry.kmers import write_index
     from velocorpus.reference.kmers import build_index
 
     write_index(out, build_index(fasta, gtf, name=name, organism=organism, every=every))
@@ -64,7 +64,7 @@ def chemistry(
 ) -> None:
     """Tell the chemistry of a sample's reads, with the evidence; refuse what is unclear."""
     from velocorpus.files import write_json
-    from velocorpus.reads.detect import contradiction, detect, look_at
+    from velocorpus.reads.chemistry.detect import contradiction, detect, look_at
 
     if bool(table) == bool(fastq) or bool(table) != bool(units):
         raise UserMistake("Give either FASTQs, or --table and --units.")
@@ -74,7 +74,7 @@ def chemistry(
         return detect(look_at(paths, lists, indices, n_reads=reads, window=window, seed=seed))
 
     if table and units:
-        from velocorpus.reads.fill_table import fill_chemistries
+        from velocorpus.reads.chemistry.fill_table import fill_chemistries
 
         fill_chemistries(table, units, verdict_on)
         return
@@ -123,11 +123,11 @@ def reads_qc(
 ) -> None:
     """Measure a sample's reads before anything expensive; refuse it beyond the limits."""
     from velocorpus.files import write_json
-    from velocorpus.reads import sketch as sketches
-    from velocorpus.reads.barcode_lists import read_list
     from velocorpus.reads.chemistries import chemistry_of, whitelist_path
-    from velocorpus.reads.quality import measure
-    from velocorpus.reads.sampling import sample_reads
+    from velocorpus.reads.chemistry import sketch as sketches
+    from velocorpus.reads.chemistry.barcode_lists import read_list
+    from velocorpus.reads.chemistry.quality import measure
+    from velocorpus.reads.chemistry.sampling import sample_reads
 
     geometry = chemistry_of(chemistry)
     barcodes = read_list(chemistry, whitelist_path(chemistry, whitelist))
@@ -159,9 +159,9 @@ def reads_duplicates(
     ] = 0.1,
 ) -> None:
     """List the samples whose molecules an earlier sample has too: one library deposited or sequenced twice."""
-    from velocorpus.counting.outcome import refusal_at
     from velocorpus.files import write_json
-    from velocorpus.reads.sketch import read_sketch, sharing
+    from velocorpus.outcomes.outcome import refusal_at
+    from velocorpus.reads.chemistry.sketch import read_sketch, sharing
 
     given = list(map(_assignment, sketch or []))
     # In place of the sketch of a sample that was set aside stands the reason.
@@ -178,8 +178,8 @@ def reads_duplicates(
 
 
 def _lists(given: list[str] | None) -> Any:
-    from velocorpus.reads.barcode_lists import known_lists
     from velocorpus.reads.chemistries import CHEMISTRIES, list_name
+    from velocorpus.reads.chemistry.barcode_lists import known_lists
 
     lists = {}
     for name, path in map(_assignment, given or []):
@@ -190,7 +190,7 @@ def _lists(given: list[str] | None) -> Any:
 
 
 def _indices(given: list[Path] | None) -> Any:
-    from velocorpus.reads.kmers import read_index
+    from velocorpus.reads.chemistry.kmers import read_index
 
     return [read_index(path) for path in given or []]
 

@@ -12,9 +12,9 @@ import pyarrow as pa
 
 from velocorpus import names
 from velocorpus.corpus import schema
-from velocorpus.counting.outcome import OUTCOME_FILE, read_outcome
 from velocorpus.evaluation.table import Table
 from velocorpus.files import read_json
+from velocorpus.outcomes.outcome import OUTCOME_FILE, read_outcome
 
 PENDING = "pending"
 

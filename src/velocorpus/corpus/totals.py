@@ -18,9 +18,9 @@ from velocorpus.cells.filter import keep_cells, sums
 from velocorpus.corpus import schema
 from velocorpus.corpus.vocabulary import EMPTY, Vocabulary, read_table, write_table
 from velocorpus.counting.counts_file import read_counts
-from velocorpus.counting.outcome import counts_of, read_outcome, stored_sample
 from velocorpus.errors import UserMistake
 from velocorpus.files import replacing
+from velocorpus.outcomes.outcome import counts_of, read_outcome, stored_sample
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from typing import Protocol
 
 import numpy as np
 
-from velocorpus.counting.bam import read_header
+from velocorpus.counting.alignments.bam import read_header
+from velocorpus.counting.alignments.reads import Selection
 from velocorpus.counting.barcodes import unpack_text
 from velocorpus.counting.molecules import group_molecules
-from velocorpus.counting.reads import Selection
 from velocorpus.counting.scan import as_batch, read_source
 from velocorpus.counting.spill import Reads, ReadStore
 from velocorpus.errors import UserMistake

@@ -17,16 +17,16 @@ from scipy import sparse
 
 from velocorpus import names
 from velocorpus.counting import accounting, corrections
-from velocorpus.counting.bam import read_header
+from velocorpus.counting.alignments.bam import read_header
+from velocorpus.counting.alignments.bgzf import in_order
+from velocorpus.counting.alignments.reads import Selection
 from velocorpus.counting.barcodes import barcode_table
-from velocorpus.counting.bgzf import in_order
 from velocorpus.counting.chromosomes import place_references
 from velocorpus.counting.classes import tell_stories
 from velocorpus.counting.features import Features, build_features
 from velocorpus.counting.mask import Mask, no_mask
 from velocorpus.counting.matching import LONGEST_SPAN, Matcher
 from velocorpus.counting.molecules import Molecules, decide_molecules
-from velocorpus.counting.reads import Selection
 from velocorpus.counting.rules import LOGICS, decision_table
 from velocorpus.counting.scan import check_reads, scan
 from velocorpus.counting.spill import READS_IN_MEMORY, ReadStore

@@ -19,11 +19,11 @@ from velocorpus.counting.accounting import (
     OUTSIDE_FEATURES,
     UNALIGNED,
 )
+from velocorpus.counting.alignments.reads import ReadBatch
+from velocorpus.counting.alignments.segments import cut_segments
 from velocorpus.counting.classes import intern_class
 from velocorpus.counting.features import BIN_BITS, Features
 from velocorpus.counting.mask import Mask, masked
-from velocorpus.counting.reads import ReadBatch
-from velocorpus.counting.segments import cut_segments
 
 FLANK = 5  # bases by which a segment must reach into a feature, or across a boundary
 SPLICE_SLACK = 6  # bases by which a spliced segment may miss the end of its feature

@@ -16,12 +16,12 @@ from velocorpus.counting.accounting import (
     UNMAPPED,
     UNTAGGED,
 )
-from velocorpus.counting.bam import Header, tags_found
-from velocorpus.counting.bgzf import Chunk, in_order, read_chunks
-from velocorpus.counting.by_pysam import read_batches
+from velocorpus.counting.alignments.bam import Header, tags_found
+from velocorpus.counting.alignments.bgzf import Chunk, in_order, read_chunks
+from velocorpus.counting.alignments.by_pysam import read_batches
+from velocorpus.counting.alignments.reads import ReadBatch, Selection, decode
 from velocorpus.counting.classes import Classes
 from velocorpus.counting.matching import Matched, Matcher
-from velocorpus.counting.reads import ReadBatch, Selection, decode
 from velocorpus.counting.spill import Reads, ReadStore
 from velocorpus.errors import UserMistake
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
-from velocorpus.counting.bam import check_bam
+from velocorpus.counting.alignments.bam import check_bam
 from velocorpus.counting.rules import VELOCYTO_NAMES
 from velocorpus.errors import UserMistake
 from velocorpus.files import open_text

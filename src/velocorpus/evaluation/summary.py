@@ -9,10 +9,10 @@ from typing import Any
 
 from velocorpus import names
 from velocorpus.corpus.vocabulary import read_table
-from velocorpus.counting.outcome import Outcome, refusal_at
 from velocorpus.errors import UserMistake
 from velocorpus.evaluation.table import Table, Value
 from velocorpus.files import open_text, read_json, replacing
+from velocorpus.outcomes.outcome import Outcome, refusal_at
 
 STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;margin:2em;max-width:70em}table{border-collapse:collapse;margin:.5em 0}"

@@ -1,4 +1,4 @@
-"""The words of a reference's exons for `velocorpus.reads.kmers`: which reads are of it, and of which strand."""
+"""The words of a reference's exons, for the trial match of `velocorpus.reads.chemistry.kmers`."""
 
 from collections import defaultdict
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from velocorpus.errors import UserMistake
-from velocorpus.reads.kmers import KmerIndex, sampled_kmers
-from velocorpus.reads.sampling import NO_BASE
+from velocorpus.reads.chemistry.kmers import KmerIndex, sampled_kmers
+from velocorpus.reads.chemistry.sampling import NO_BASE
 from velocorpus.reference.annotation import read_records
 from velocorpus.reference.genome import read_genome
 

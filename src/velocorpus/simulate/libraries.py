@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from velocorpus.reads.barcode_lists import BarcodeList
 from velocorpus.reads.chemistries import CHEMISTRIES, list_name
-from velocorpus.reads.detect import TSO_5P
-from velocorpus.reads.kmers import KmerIndex, sampled_kmers
+from velocorpus.reads.chemistry.barcode_lists import BarcodeList
+from velocorpus.reads.chemistry.detect import TSO_5P
+from velocorpus.reads.chemistry.kmers import KmerIndex, sampled_kmers
 
 TENX = (*CHEMISTRIES, "10xv1")
 # Not 10x gene expression; the last has 10x's geometry, but barcodes of a list that nobody has.

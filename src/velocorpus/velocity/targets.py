@@ -21,10 +21,10 @@ from scipy import sparse
 from velocorpus import names
 from velocorpus.counting.anndata_file import read_anndata
 from velocorpus.counting.counts_file import read_counts
-from velocorpus.counting.outcome import counts_of, read_outcome
 from velocorpus.data.targets import StudyTargets
 from velocorpus.errors import UserMistake
 from velocorpus.files import replacing
+from velocorpus.outcomes.outcome import counts_of, read_outcome
 from velocorpus.simulate.truth import read_truth
 
 TRUTH = "truth"

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from velocorpus.counting.outcome import read_outcome, write_outcome
+from velocorpus.outcomes.outcome import read_outcome, write_outcome
 
 
 @pytest.fixture

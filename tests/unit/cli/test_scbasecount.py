@@ -10,7 +10,7 @@ import pytest
 from scipy import sparse
 
 from velocorpus.corpus.vocabulary import read_table
-from velocorpus.counting.scbasecount import rows_of
+from velocorpus.counting.importing.scbasecount import rows_of
 from velocorpus.errors import UserMistake
 from velocorpus.tables import load_tables
 

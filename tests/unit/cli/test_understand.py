@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from velocorpus.reads.barcode_lists import BarcodeList
-from velocorpus.reads.kmers import write_index
+from velocorpus.reads.chemistry.barcode_lists import BarcodeList
+from velocorpus.reads.chemistry.kmers import write_index
 from velocorpus.simulate.libraries import make_library, two_species
 
 
@@ -32,7 +32,7 @@ def reads(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def no_carried_lists(monkeypatch):
     """Lists of millions of barcodes take seconds to load."""
-    import velocorpus.reads.barcode_lists as lists
+    import velocorpus.reads.chemistry.barcode_lists as lists
 
     monkeypatch.setattr(lists, "CARRIED", {})
 
@@ -100,7 +100,7 @@ def test_reads_beyond_a_limit_are_refused_with_what_was_measured(velocorpus, rea
 
 
 def test_duplicates_name_the_first_of_them_and_pass_over_samples_set_aside(velocorpus, reads, tmp_path):
-    from velocorpus.counting.outcome import write_outcome
+    from velocorpus.outcomes.outcome import write_outcome
 
     velocorpus(*qc(reads, tmp_path))
     write_outcome(tmp_path / "aside.npy", sample="c", state="refused", reason="no reads", stage="reads")

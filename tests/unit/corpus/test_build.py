@@ -14,8 +14,8 @@ from velocorpus.corpus.verify import verify
 from velocorpus.corpus.vocabulary import Vocabulary
 from velocorpus.corpus.writer import write_shards
 from velocorpus.counting.counts_file import read_counts
-from velocorpus.counting.outcome import write_outcome
 from velocorpus.errors import UserMistake
+from velocorpus.outcomes.outcome import write_outcome
 
 
 @pytest.fixture(scope="module")

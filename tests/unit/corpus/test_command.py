@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 
 from velocorpus.cli.corpus import app
 from velocorpus.corpus import Corpus
-from velocorpus.counting.outcome import write_outcome
 from velocorpus.errors import UserMistake
+from velocorpus.outcomes.outcome import write_outcome
 
 
 def run(*arguments, code=0):

@@ -6,8 +6,8 @@ import pytest
 from velocorpus.corpus import schema
 from velocorpus.corpus.status import status, to_table, to_tsv
 from velocorpus.corpus.totals import Totals
-from velocorpus.counting.outcome import write_outcome
 from velocorpus.files import write_json
+from velocorpus.outcomes.outcome import write_outcome
 
 SAMPLES = {name: {"study": "s"} for name in ("b", "a", "empty", "late")}
 

@@ -60,7 +60,7 @@ def some_reads(n, seed=0):
 def test_counts_do_not_depend_on_the_memory(inputs, monkeypatch, limit):
     bam, gtf, _ = inputs
     # As the reads come in one batch, they would spill once: smaller batches spill often.
-    monkeypatch.setattr("velocorpus.counting.bgzf._BLOCKS_A_CHUNK", 1)
+    monkeypatch.setattr("velocorpus.counting.alignments.bgzf._BLOCKS_A_CHUNK", 1)
     held, spilled = (count_bam(bam, read_gtf(gtf), BARCODES, reads_in_memory=n) for n in (10**6, limit))
     assert held.qc.pop("n_reads_spilled") == 0
     assert spilled.qc.pop("n_reads_spilled") > 1_000

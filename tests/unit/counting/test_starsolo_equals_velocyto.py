@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from bam_makers import assert_equals_velocyto, barcodes_of
 
-from velocorpus.counting.importers import read_any
+from velocorpus.counting.importing.importers import read_any
 from velocorpus.counting.rules import LOGICS
 from velocorpus.reads.chemistries import write_whitelist
 

@@ -12,11 +12,11 @@ from bam_makers import barcodes_of
 from tests.fuzz import material
 from tests.fuzz.count import together
 
-from velocorpus.counting.bam import read_header
+from velocorpus.counting.alignments.bam import read_header
+from velocorpus.counting.alignments.bgzf import read_chunks
+from velocorpus.counting.alignments.by_pysam import read_batches
+from velocorpus.counting.alignments.reads import Selection, decode
 from velocorpus.counting.barcodes import barcode_table
-from velocorpus.counting.bgzf import read_chunks
-from velocorpus.counting.by_pysam import read_batches
-from velocorpus.counting.reads import Selection, decode
 
 DATA = Path(os.environ.get("VELOCORPUS_TEST_DATA", "absent"))
 REAL = sorted(path for kind in ("cellranger_bam", "optimus_bam") for path in (DATA / kind).glob("*.bam"))

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from velocorpus.counting.outcome import write_outcome
 from velocorpus.errors import UserMistake
 from velocorpus.evaluation.summary import loss_curves, read_tables, to_html, to_text
 from velocorpus.evaluation.table import Table, Value
+from velocorpus.outcomes.outcome import write_outcome
 
 
 def write(path: Path, *rows: tuple[Value, ...], columns: tuple[str, ...], title: str = "Counts") -> Path:

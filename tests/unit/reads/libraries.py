@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from velocorpus.reads.barcode_lists import BarcodeList
-from velocorpus.reads.detect import Verdict, detect, look_at
+from velocorpus.reads.chemistry.barcode_lists import BarcodeList
+from velocorpus.reads.chemistry.detect import Verdict, detect, look_at
 from velocorpus.simulate.libraries import make_library, two_species
 
 RNG = np.random.default_rng(7)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from velocorpus import names
-from velocorpus.counting.bring_in import bring_in
 from velocorpus.counting.counts_file import read_counts
+from velocorpus.counting.importing.bring_in import bring_in
 from velocorpus.errors import UserMistake
 from velocorpus.simulate.kinetics import KineticsParameters
 from velocorpus.simulate.presets import Preset, SamplePlan, preset

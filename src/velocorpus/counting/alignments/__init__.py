@@ -1,0 +1,1 @@
+"""Alignments in: BAM by compiled code, SAM and CRAM by pysam, both as the same reads."""

@@ -1,0 +1,1 @@
+"""Several counts of the same reads, held against each other and against the truth."""

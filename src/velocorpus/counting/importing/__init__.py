@@ -1,0 +1,1 @@
+"""Counts of other tools in: one reader a dialect, genes mapped, nothing dropped in silence."""

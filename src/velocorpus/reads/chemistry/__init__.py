@@ -1,0 +1,1 @@
+"""What reads are, told from the reads themselves: roles of files, chemistry, quality, duplicates."""

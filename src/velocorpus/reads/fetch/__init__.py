@@ -1,0 +1,1 @@
+"""Files from anywhere to here, verified before they get their names."""

@@ -13,42 +13,45 @@ from velocorpus.reads.fetch.transfer import Found
 CHUNK = 1 << 16
 
 
+def connect(
+    address: str,
+    *,
+    timeout_s: float,
+    parallel: int,
+    proxy: str | None = None,
+    endpoint: str | None = None,
+    unsigned: bool = False,
+) -> Any:
+    """A client of S3 that never tries again by itself, for `parallel` threads; `address` is for its refusal."""
+    import boto3
+    import botocore
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError
+
+    options: dict[str, Any] = {"signature_version": botocore.UNSIGNED} if unsigned else {}
+    if proxy:
+        options["proxies"] = {"http": proxy, "https": proxy}
+    # Tries are counted in one place, which is not boto3.
+    tries = {"total_max_attempts": 1}
+    config = Config(
+        connect_timeout=timeout_s, read_timeout=timeout_s, max_pool_connections=parallel, retries=tries, **options
+    )
+    try:
+        return boto3.client("s3", endpoint_url=endpoint, config=config)
+    except (BotoCoreError, ValueError) as error:
+        raise UserMistake(f"{address} could not be asked for ({error}); check endpoint and region.") from None
+
+
 class S3Source:
-    """One object: `s3://bucket/key`."""
+    """One object: `s3://bucket/key`. `client`: one that several objects share, else see `connect` for `how`."""
 
-    def __init__(
-        self,
-        address: str,
-        *,
-        timeout_s: float,
-        parallel: int,
-        proxy: str | None = None,
-        endpoint: str | None = None,
-        unsigned: bool = False,
-        requester_pays: bool = False,
-    ):
-        import boto3
-        import botocore
-        from botocore.config import Config
-        from botocore.exceptions import BotoCoreError
-
+    def __init__(self, address: str, *, client: Any = None, requester_pays: bool = False, **how: Any):
         self.address = address
         bucket, _, key = address.removeprefix("s3://").partition("/")
         if not bucket or not key:
             raise UserMistake(f"{address} is not s3://bucket/key.")
         self.wanted = {"Bucket": bucket, "Key": key} | ({"RequestPayer": "requester"} if requester_pays else {})
-        options: dict[str, Any] = {"signature_version": botocore.UNSIGNED} if unsigned else {}
-        if proxy:
-            options["proxies"] = {"http": proxy, "https": proxy}
-        # Tries are counted in one place, which is not boto3.
-        tries = {"total_max_attempts": 1}
-        config = Config(
-            connect_timeout=timeout_s, read_timeout=timeout_s, max_pool_connections=parallel, retries=tries, **options
-        )
-        try:
-            self.client = boto3.client("s3", endpoint_url=endpoint, config=config)
-        except (BotoCoreError, ValueError) as error:
-            raise UserMistake(f"{address} could not be asked for ({error}); check endpoint and region.") from None
+        self.client = client or connect(address, **how)
 
     def look(self) -> Found:
         """Begin to get it all: HEAD does not say why it refuses."""

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from velocorpus.counting.alignments.bam import read_header
+from velocorpus.counting.alignments.bgzf import Chunk
 from velocorpus.counting.alignments.reads import Selection
 from velocorpus.counting.barcodes import unpack_text
 from velocorpus.counting.molecules import group_molecules
@@ -42,6 +43,8 @@ def molecules_of(bam: Path | str, *, cell_tag: str = "CB", umi_tag: str = "UB") 
             seen, place = np.unique(batch.barcode, return_inverse=True)
             numbers = np.array([number_of.setdefault(key, len(number_of)) for key in seen.tolist()], dtype=np.int32)
             store.add(Reads(numbers[place], batch.umi, np.zeros(batch.umi.size, dtype=np.int32)))
+            if isinstance(read, Chunk):
+                read.free()
         n_molecules = np.zeros(len(number_of), dtype=np.int64)
         for part in store.parts():
             n_molecules += np.bincount(group_molecules(*part)[0], minlength=n_molecules.size)

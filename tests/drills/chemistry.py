@@ -15,14 +15,18 @@ from pathlib import Path
 import numpy as np
 
 from velocorpus.reads.chemistry.barcode_lists import BarcodeList, known_lists
-from velocorpus.reads.chemistry.detect import NOT_10X, Verdict, contradiction, detect
-from velocorpus.reads.chemistry.roles import Look
+from velocorpus.reads.chemistry.contradiction import contradiction
+from velocorpus.reads.chemistry.detect import detect
+from velocorpus.reads.chemistry.look import Look
+from velocorpus.reads.chemistry.roles import roles_in
 from velocorpus.reads.chemistry.sampling import ReadSample
+from velocorpus.reads.chemistry.verdict import NOT_10X, Verdict
 from velocorpus.simulate.libraries import TENX, Species, kinds, make_library, two_species
 
 READS = (200, 1000, 50_000)
 ERRORS = (0.0, 0.01, 0.05)
-LOOKED_AT = 3000
+# What `velocorpus chemistry` looks at by default in each of three files, however many reads there are.
+LOOKED_AT = 13_333
 # What is done to a library; `whole` is not damaged, and has both species' references.
 DAMAGES = (
     "whole",
@@ -36,6 +40,7 @@ DAMAGES = (
     "turned",
     "two_chemistries",
 )
+READ_1_AND_2 = (("barcode", "read1"), ("cdna", "read2"))
 UNUSABLE = ("no_barcodes", "no_cdna", "cut_read1", "shifted", "turned", "two_chemistries")
 
 
@@ -54,22 +59,20 @@ class Drill:
     def library(self, kind: str, n: int, error: float, **more: int | None) -> dict[str, np.ndarray]:
         return make_library(kind, n, species=self.species[0], lists=self.lists, error=error, rng=self.rng, **more)
 
-    def looks(self, files: dict[str, np.ndarray], lane: str, references: list) -> list[Look]:
-        """Files in any order, under names that say nothing of their roles; of many reads `LOOKED_AT` are looked at."""
+    def looks(self, files: dict[str, np.ndarray], lane: str, references: list) -> dict[str, Look]:
+        """Files by role in any order, under names that say nothing of it."""
         roles = list(files)
         self.rng.shuffle(roles)
-        found = []
+        found = {}
         for number, role in enumerate(roles, 1):
-            codes = files[role]
-            lengths = (codes < 5).sum(axis=1)
-            path = Path(f"{lane}_{number}.fastq.gz")
-            found.append(
-                Look(ReadSample(path, codes, lengths, len(codes), lane), list(self.lists.values()), references)
-            )
+            codes = files[role][:LOOKED_AT]
+            lengths = np.full(len(codes), codes.shape[1])
+            sample = ReadSample(Path(f"{lane}_{number}.fastq.gz"), codes, lengths, len(files[role]), lane)
+            found[role] = Look(sample, list(self.lists.values()), references)
         return found
 
-    def case(self, kind: str, n: int, error: float, damage: str) -> tuple[Verdict, dict[str, str]]:
-        """The verdict on one damaged library, and the file of each role."""
+    def case(self, kind: str, n: int, error: float, damage: str) -> tuple[Verdict, dict[str, Look]]:
+        """The verdict on one damaged library, and its files by what they truly are."""
         references = {"no_reference": [], "other_reference": self.indices[1:]}.get(damage, self.indices)
         read1_len = 150 if damage == "long_read1" else None
         files = self.library(kind, n, error, read1_len=read1_len)
@@ -87,13 +90,18 @@ class Drill:
         looks = self.looks(files, "run1", references)
         if damage == "two_chemistries":
             other = next(x for x in ("10xv2", "10xv3") if x != kind)
-            looks += self.looks(self.library(other, n, error), "run2", references)
-        verdict = detect(looks)
-        roles = {}
-        for lane in verdict.lanes[:1]:
-            if lane.barcode:
-                roles = {"barcode": lane.barcode.name, "cdna": lane.cdna[0].name if lane.cdna else ""}
-        return verdict, roles
+            more = self.looks(self.library(other, n, error), "run2", references)
+            return detect([*looks.values(), *more.values()]), looks
+        return detect(list(looks.values())), looks
+
+    def refusals(self, looks: dict[str, Look]) -> dict[str, bool]:
+        """Whether a check refuses these files, under each chemistry that tables could call them."""
+        pair = tuple(looks[next(role for role in roles if role in looks)] for roles in READ_1_AND_2)
+        verdict = detect(pair, [roles_in(pair)])
+        return {
+            declared: contradiction(verdict, [pair], chemistry=declared, organism="human", min_mapped=0.02) is not None
+            for declared in TENX
+        }
 
 
 def is_wrong(kind: str, damage: str, verdict: Verdict) -> bool:
@@ -121,17 +129,9 @@ def main() -> int:
             for damage in options.damages:
                 for n in options.reads:
                     for error in options.errors:
-                        verdict, roles = drill.case(kind, n, error, damage)
+                        verdict, looks = drill.case(kind, n, error, damage)
                         said = verdict.chemistry if verdict.state == "confident" else "unclear"
-                        pair = [(roles["barcode"], roles["cdna"])] if roles else []
-                        refused = {
-                            declared: contradiction(
-                                verdict, pair, chemistry=declared, organism="human", min_mapped=0.02
-                            )
-                            is not None
-                            for declared in TENX
-                            if damage in ("whole", "long_read1")
-                        }
+                        refused = drill.refusals(looks) if damage in ("whole", "long_read1") else {}
                         wrong = is_wrong(kind, damage, verdict)
                         rows.append(
                             {"kind": kind, "damage": damage, "n": n, "error": error, "said": said, "wrong": wrong}

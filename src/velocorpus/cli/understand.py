@@ -2,15 +2,16 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from velocorpus.errors import UserMistake
 
 if TYPE_CHECKING:
-    from velocorpus.reads.chemistry.detect import Verdict
+    from velocorpus.reads.chemistry.look import Look
 
+File = TypeVar("File")
 app = typer.Typer()
 
 Reads = Annotated[int, typer.Option(min=200, help="Reads looked at, shared out between the lanes.")]
@@ -64,22 +65,26 @@ def chemistry(
 ) -> None:
     """Tell the chemistry of a sample's reads, with the evidence; refuse what is unclear."""
     from velocorpus.files import write_json
-    from velocorpus.reads.chemistry.detect import contradiction, detect, look_at
+    from velocorpus.reads.chemistry.contradiction import contradiction
+    from velocorpus.reads.chemistry.detect import detect, look_at
+    from velocorpus.reads.chemistry.roles import roles_in
 
     if bool(table) == bool(fastq) or bool(table) != bool(units):
         raise UserMistake("Give either FASTQs, or --table and --units.")
     lists, indices = _lists(whitelist), _indices(reference)
 
-    def verdict_on(paths: list[Path]) -> "Verdict":
-        return detect(look_at(paths, lists, indices, n_reads=reads, window=window, seed=seed))
+    def look(paths: list[Path]) -> "list[Look]":
+        return look_at(paths, lists, indices, n_reads=reads, window=window, seed=seed)
 
     if table and units:
         from velocorpus.reads.chemistry.fill_table import fill_chemistries
 
-        fill_chemistries(table, units, verdict_on)
+        fill_chemistries(table, units, lambda paths: detect(look(paths)))
         return
     assert fastq
-    verdict = verdict_on(fastq)
+    looks = look(fastq)
+    pairs = _pairs(looks) if expect else []
+    verdict = detect(looks, [roles_in(pair) for pair in pairs] or None)
     found: dict[str, Any] = verdict.as_json() | {"sample": {"reads": reads, "window": window, "seed": seed}}
     why = "; ".join(verdict.reasons)
     if expect is None:
@@ -87,9 +92,7 @@ def chemistry(
         if verdict.candidates and refusal:
             refusal = f"{refusal[:-1]} (candidates: {', '.join(verdict.candidates)})."
     else:
-        pairs = _pairs(fastq)
-        names = [(a.name, b.name) for a, b in pairs]
-        said = contradiction(verdict, names, chemistry=expect, organism=expect_organism, min_mapped=min_mapped)
+        said = contradiction(verdict, pairs, chemistry=expect, organism=expect_organism, min_mapped=min_mapped)
         refusal = f"The reads contradict the tables: {said}; correct the tables or the files." if said else None
         found |= {"expected": expect, "expected_organism": expect_organism}
     if json is not None:
@@ -183,8 +186,8 @@ def _lists(given: list[str] | None) -> Any:
 
     lists = {}
     for name, path in map(_assignment, given or []):
-        if name not in (*CHEMISTRIES, "10xv1"):
-            raise UserMistake(f"--whitelist {name}={path}: known chemistries are 10xv1, {', '.join(CHEMISTRIES)}.")
+        if name not in CHEMISTRIES:
+            raise UserMistake(f"--whitelist {name}={path}: known chemistries are {', '.join(CHEMISTRIES)}.")
         lists[list_name(name)] = path
     return known_lists(lists)
 
@@ -202,7 +205,7 @@ def _assignment(text: str) -> tuple[str, str]:
     return name, path
 
 
-def _pairs(fastq: list[Path]) -> list[tuple[Path, Path]]:
-    if len(fastq) % 2:
-        raise UserMistake(f"{len(fastq)} FASTQs are no pairs; give read 1 and read 2 of each lane in turn.")
-    return list(zip(fastq[::2], fastq[1::2], strict=True))
+def _pairs(files: "list[File]") -> "list[tuple[File, File]]":
+    if len(files) % 2:
+        raise UserMistake(f"{len(files)} FASTQs are no pairs; give read 1 and read 2 of each lane in turn.")
+    return list(zip(files[::2], files[1::2], strict=True))

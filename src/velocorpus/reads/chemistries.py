@@ -15,7 +15,8 @@ class Chemistry:
 
     `barcode_len`, `umi_len`: bases, in this order from read 1's first base. `strand`: of the cDNA read
     relative to the transcript, as kb says it (`forward` for 3', `reverse` for 5'). `technology`: kb's `-x`.
-    `barcode_list`: the file of allowed barcodes among those that kb-python's dependency ngs-tools carries.
+    `barcode_list`: the file of allowed barcodes among those that kb-python's dependency ngs-tools carries, or empty.
+    `umi_apart`: UMIs are in a file of their own, for which units.tsv has no column: recognised, not quantified.
     """
 
     barcode_len: int
@@ -24,6 +25,12 @@ class Chemistry:
     technology: str
     cellranger: str
     barcode_list: str
+    umi_apart: bool = False
+
+    @property
+    def barcode_read_len(self) -> int:
+        """Bases that the barcode read must have."""
+        return self.barcode_len + (0 if self.umi_apart else self.umi_len)
 
     @property
     def kb_knows(self) -> bool:
@@ -36,8 +43,8 @@ class Chemistry:
         return self.strand.capitalize()
 
 
-# 10xv1 is left out on purpose: its UMI is in a file of its own, which units.tsv has no column for.
 CHEMISTRIES = {
+    "10xv1": Chemistry(14, 10, "forward", "10XV1", "SC3Pv1", "10x_version1_whitelist.txt.gz", umi_apart=True),
     "10xv2": Chemistry(16, 10, "forward", "10XV2", "SC3Pv2", "10x_version2_whitelist.txt.gz"),
     "10xv3": Chemistry(16, 12, "forward", "10XV3", "SC3Pv3", "10x_version3_whitelist.txt.gz"),
     "10xv4": Chemistry(16, 12, "forward", "10XV4", "SC3Pv4", "10x_version4_whitelist.txt.gz"),
@@ -47,12 +54,14 @@ CHEMISTRIES = {
     # kb has no name for it: v3's geometry with the list given.
     "10xmultiome": Chemistry(16, 12, "forward", "10XV3", "ARC-v1", "10x_multiome_gex_whitelist.txt.gz"),
 }
+# Those whose reads can be quantified; `velocorpus.tables` refuses the others before anything runs.
+QUANTIFIED = tuple(name for name, chemistry in CHEMISTRIES.items() if not chemistry.umi_apart)
 
 
 def chemistry_of(name: str) -> Chemistry:
-    """The chemistry of this name, or a `UserMistake` that lists the known ones."""
-    if name not in CHEMISTRIES:
-        raise UserMistake(f"Reads of chemistry '{name}' cannot be quantified here; known are {', '.join(CHEMISTRIES)}.")
+    """The chemistry of this name, or a `UserMistake` that lists those that can be quantified."""
+    if name not in QUANTIFIED:
+        raise UserMistake(f"Reads of chemistry '{name}' cannot be quantified here; known are {', '.join(QUANTIFIED)}.")
     return CHEMISTRIES[name]
 
 
@@ -60,6 +69,12 @@ def list_name(name: str) -> str:
     """The first chemistry with the list of barcodes of this one: 5' and 3' v2 beads carry the same barcodes."""
     carried = CHEMISTRIES[name].barcode_list if name in CHEMISTRIES else ""
     return next((first for first, c in CHEMISTRIES.items() if carried and c.barcode_list == carried), name)
+
+
+def carried_lists() -> Path | None:
+    """The folder of the lists that ngs-tools carries; None where kb-python is not installed."""
+    spec = find_spec("ngs_tools")
+    return Path(spec.origin).parent / "chemistry" / "whitelists" if spec and spec.origin else None
 
 
 def whitelist_path(name: str, given: Path | str | None = None) -> Path:
@@ -92,10 +107,10 @@ def write_whitelist(name: str, out: Path | str, given: Path | str | None = None)
 def _carried(name: str, chemistry: Chemistry) -> Path:
     if not chemistry.barcode_list:
         raise UserMistake(f"No whitelist of {name} is at hand; give the sample's own in the column 'whitelist'.")
-    spec = find_spec("ngs_tools")
-    if spec is None or spec.origin is None:
+    folder = carried_lists()
+    if folder is None:
         raise UserMistake(
             "kb-python, whose dependency ngs-tools carries 10x's barcode lists, is not installed; install "
             "velocorpus[counts], or give a list in the column 'whitelist'."
         )
-    return Path(spec.origin).parent / "chemistry" / "whitelists" / chemistry.barcode_list
+    return folder / chemistry.barcode_list

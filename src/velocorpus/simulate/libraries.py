@@ -11,10 +11,10 @@ import numpy as np
 
 from velocorpus.reads.chemistries import CHEMISTRIES, list_name
 from velocorpus.reads.chemistry.barcode_lists import BarcodeList
-from velocorpus.reads.chemistry.detect import TSO_5P
+from velocorpus.reads.chemistry.cdna import TSO_5P
 from velocorpus.reads.chemistry.kmers import KmerIndex, sampled_kmers
 
-TENX = (*CHEMISTRIES, "10xv1")
+TENX = tuple(CHEMISTRIES)
 # Not 10x gene expression; the last has 10x's geometry, but barcodes of a list that nobody has.
 OTHERS = ("cel_seq2", "drop_seq", "smart_seq2", "antibody", "crispr", "atac", "unlisted")
 CDNA_LEN = 91

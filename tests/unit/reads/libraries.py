@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from velocorpus.reads.chemistry.barcode_lists import BarcodeList
-from velocorpus.reads.chemistry.detect import Verdict, detect, look_at
+from velocorpus.reads.chemistry.detect import detect, look_at
+from velocorpus.reads.chemistry.verdict import Verdict
 from velocorpus.simulate.libraries import make_library, two_species
 
 RNG = np.random.default_rng(7)

@@ -8,7 +8,6 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -16,20 +15,19 @@ import numpy as np
 from velocorpus.compiled import compiled
 from velocorpus.errors import UserMistake, mistakes_in
 from velocorpus.files import existing
-from velocorpus.reads.chemistry.sampling import ReadSample, reverse_complement, words
+from velocorpus.reads.chemistries import CHEMISTRIES, carried_lists, list_name
+from velocorpus.reads.chemistry.sampling import ReadSample, content_of, reverse_complement, words
 
-# What the lists that ngs-tools carries are of; the last three are no gene expression of single cells.
-CARRIED = {
-    "10xv1": "10x_version1",
-    "10xv2": "10x_version2",
-    "10xv3": "10x_version3",
-    "10xv4": "10x_version4",
-    "10xmultiome": "10x_multiome_gex",
-    "10x ATAC": "10x_atac",
-    "10x multiome ATAC": "10x_multiome_atac",
-    "10x Visium": "visium",
+# Lists of 10x's that are of no gene expression of single cells.
+OTHER_ASSAYS = {
+    "10x ATAC": "10x_atac_whitelist.txt.gz",
+    "10x multiome ATAC": "10x_multiome_atac_whitelist.txt.gz",
+    "10x Visium": "visium_whitelist.txt.gz",
 }
-OTHER_ASSAYS = tuple(CARRIED)[-3:]
+# All that ngs-tools carries, each once.
+CARRIED = {
+    name: one.barcode_list for name, one in CHEMISTRIES.items() if one.barcode_list and list_name(name) == name
+} | OTHER_ASSAYS
 # Where barcodes are searched: further inside no known convention has them.
 OFFSETS = 24
 SEARCHED_READS = 300
@@ -95,14 +93,10 @@ def read_list(name: str, path: Path | str) -> BarcodeList:
 
 
 def _bytes(path: Path) -> bytes:
-    """All of a list; whether it is compressed its content says."""
-    import xopen
-
-    with path.open("rb") as raw:
-        compressed = raw.read(2) == b"\x1f\x8b"
+    """All of a list, each line ended by a single line feed."""
     try:
-        with xopen.xopen(path, "rb", format="gz" if compressed else None, threads=0) as text:
-            found = bytes(text.read())
+        with content_of(path) as text:
+            found = bytes(text.read()).replace(b"\r\n", b"\n")
     except (EOFError, OSError, zlib.error) as error:
         raise UserMistake(f"the file is damaged ({error}); copy it again.") from None
     return found if found.endswith(b"\n") else found + b"\n"
@@ -135,13 +129,10 @@ def _parse(text: np.ndarray, width: int) -> tuple[np.ndarray, int]:
 
 def known_lists(given: Mapping[str, Path | str]) -> list[BarcodeList]:
     """The lists that ngs-tools carries, with `given` (chemistry → file) in their places or beside them."""
-    spec = find_spec("ngs_tools")
-    if (spec is None or spec.origin is None) and not given:
+    folder = carried_lists()
+    if folder is None and not given:
         raise UserMistake("No barcode list is at hand; install velocorpus[counts], or give lists with --whitelist.")
-    paths: dict[str, Path | str] = {}
-    if spec is not None and spec.origin is not None:
-        folder = Path(spec.origin).parent / "chemistry" / "whitelists"
-        paths = {name: folder / f"{stem}_whitelist.txt.gz" for name, stem in CARRIED.items()}
+    paths: dict[str, Path | str] = {name: folder / file for name, file in CARRIED.items()} if folder else {}
     return [read_list(name, path) for name, path in (paths | dict(given)).items()]
 
 

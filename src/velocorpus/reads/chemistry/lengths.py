@@ -23,7 +23,7 @@ def check_lengths(path: Path | str, name: str, read: int, *, source: str | None 
     list. Refused too: what is no FASTQ. `source` is what refusals call the file.
     """
     chemistry, where = chemistry_of(name), source or path
-    barcode_read = chemistry.barcode_len + chemistry.umi_len
+    barcode_read = chemistry.barcode_read_len
     middle = middle_length(path, where)
     if read == 1 and middle < barcode_read:
         raise UserMistake(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from velocorpus.reads.chemistry.barcode_lists import BarcodeList, Place, listed
-from velocorpus.reads.chemistry.roles import Share
+from velocorpus.reads.chemistry.look import Share
 from velocorpus.reads.chemistry.sampling import NO_BASE, ReadSample
 
 # So many of a tract's bases in a row: 10x's poly(A) trimming takes as much for a tail.

@@ -6,16 +6,22 @@ files of one lane, which have equally many, give reads of the same spots.
 
 import re
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 from velocorpus.compiled import compiled
 from velocorpus.errors import UserMistake
 from velocorpus.files import existing
+
+if TYPE_CHECKING:
+    from dnaio import SequenceRecord
 
 # Bases looked at of a read: barcodes lie well before, and 150 bases tell where a read is from.
 LONGEST = 150
@@ -28,7 +34,7 @@ _CODES[list(b"ACGT")] = _CODES[list(b"acgt")] = np.arange(4)
 _SPOT = re.compile(r"([SED]RR\d+\.\d+)\.\d+|(.+)/[1-4]")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ReadSample:
     """Sampled reads of one FASTQ.
 
@@ -60,14 +66,9 @@ def sample_reads(path: Path | str, *, n: int, window: int, seed: int) -> ReadSam
 
     Raises `UserMistake` for what is no FASTQ, for a cut gzip stream and for a file without reads.
     """
-    import dnaio
-
     path = existing(path, "FASTQ")
-    try:
-        with dnaio.open(path, fileformat="fastq") as records:
-            seen = [(record.name, record.sequence) for record in islice(records, window)]
-    except (dnaio.FileFormatError, EOFError, OSError, zlib.error, UnicodeDecodeError) as error:
-        raise UserMistake(f"{path} is not a sound FASTQ ({error}); fetch it again or give another file.") from None
+    with fastq_records(path) as records:
+        seen = [(record.name, record.sequence) for record in islice(records, window)]
     if not seen:
         raise UserMistake(f"{path} has no reads; look for another copy of the file.")
     drawn = np.arange(len(seen))
@@ -76,6 +77,28 @@ def sample_reads(path: Path | str, *, n: int, window: int, seed: int) -> ReadSam
     names, reads = zip(*(seen[i] for i in drawn), strict=True)
     digest = blake2b("\n".join(map(spot_of, names)).encode(), digest_size=8).hexdigest()
     return ReadSample(path, encode(list(reads)), np.array([len(read) for read in reads]), len(seen), digest)
+
+
+@contextmanager
+def fastq_records(path: Path | str) -> Iterator[Iterator["SequenceRecord"]]:
+    """The records of a FASTQ, plain or gzip; raises `UserMistake` wherever it turns out not to be sound."""
+    import dnaio
+
+    try:
+        with content_of(existing(path, "FASTQ")) as content, dnaio.open(content, fileformat="fastq") as records:
+            yield iter(records)
+    except (dnaio.FileFormatError, EOFError, OSError, zlib.error, UnicodeDecodeError) as error:
+        raise UserMistake(f"{path} is not a sound FASTQ ({error}); fetch it again or give another file.") from None
+
+
+def content_of(path: Path) -> BinaryIO:
+    """A file opened to read its bytes, unpacked where it is gzip; its content says so, since links change names."""
+    import xopen
+
+    with path.open("rb") as raw:
+        packed = raw.read(2) == b"\x1f\x8b"
+    # Without `format` the name decides.
+    return xopen.xopen(path, "rb", format="gz", threads=0) if packed else path.open("rb")
 
 
 def spot_of(name: str) -> str:

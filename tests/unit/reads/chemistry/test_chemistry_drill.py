@@ -4,7 +4,7 @@ import pytest
 from libraries import LISTS
 from tests.drills.chemistry import UNUSABLE, Drill, is_wrong
 
-from velocorpus.reads.chemistry.detect import Verdict
+from velocorpus.reads.chemistry.verdict import Verdict
 from velocorpus.simulate.libraries import kinds
 
 

@@ -1,9 +1,9 @@
 """The chemistry of reads is told right, or said to be unclear; never wrong with confidence."""
 
 import pytest
-from libraries import HUMAN, LISTS, REFERENCES, library, verdict_of, verdict_on, write
+from libraries import HUMAN, LISTS, REFERENCES, RNG, library, verdict_of, verdict_on, write
 
-from velocorpus.reads.chemistry.detect import NOT_10X, contradiction
+from velocorpus.reads.chemistry.verdict import NOT_10X
 from velocorpus.simulate.libraries import OTHERS, TENX
 
 
@@ -76,6 +76,22 @@ def test_barcodes_at_another_place_are_found_and_refused(change, said, tmp_path)
     assert said in found.reasons[0]
 
 
+@pytest.mark.parametrize("length", [28, 91])
+def test_a_second_barcode_read_is_no_cdna(length, tmp_path):
+    barcode = library("10xv3", read1_len=length)["barcode"]
+    found = verdict_on([write(tmp_path / f"s_R{i}.fq.gz", barcode) for i in (1, 2)], references=[])
+    assert (found.state, found.unusable) == ("unclear", True)
+    assert "only barcode reads" in found.reasons[0] or "barcode and cDNA in one read" in found.reasons[0]
+
+
+def test_few_matches_on_both_strands_are_no_full_length_library(tmp_path):
+    files = library("smart_seq2")
+    for codes in files.values():
+        codes[200:] = RNG.integers(0, 4, (len(codes) - 200, codes.shape[1]))
+    found = verdict_on([write(tmp_path / f"{role}.fq.gz", codes) for role, codes in files.items()])
+    assert found.state == "unclear"
+
+
 def test_lanes_of_two_chemistries_are_unclear(tmp_path):
     paths = []
     for kind in ("10xv2", "10xv3"):
@@ -98,37 +114,6 @@ def test_an_amplicon_whose_beginning_is_listed_is_no_barcode_read(tmp_path):
     amplicon[:] = amplicon[0]
     found = verdict_on([write(tmp_path / "a.fq.gz", amplicon), write(tmp_path / "b.fq.gz", files["cdna"])])
     assert found.state == "unclear"
-
-
-def check(verdict, *, chemistry="10xv3", organism="human", pairs=(("x_2", "x_1"),), min_mapped=0.02):
-    names = [(f"{a}.fastq.gz", f"{b}.fastq.gz") for a, b in pairs]
-    return contradiction(verdict, names, chemistry=chemistry, organism=organism, min_mapped=min_mapped)
-
-
-def test_a_true_table_is_not_contradicted(tmp_path):
-    assert check(verdict_of("10xv3", tmp_path, without=("index",))) is None
-
-
-@pytest.mark.parametrize(
-    ("wrong", "said"),
-    [
-        ({"chemistry": "10xv2"}, "the table says 10xv2"),
-        ({"organism": "mouse"}, "the cDNA is of human"),
-        ({"pairs": (("x_1", "x_2"),)}, "swapped"),
-        ({"min_mapped": 0.99}, "match exons"),
-    ],
-)
-def test_a_wrong_table_is_contradicted(wrong, said, tmp_path):
-    assert said in check(verdict_of("10xv3", tmp_path, without=("index",)), **wrong)
-
-
-def test_a_file_without_barcodes_contradicts_every_listed_chemistry(tmp_path):
-    found = verdict_of("10xv3", tmp_path, without=("barcode",))
-    assert "no file holds barcodes of 10xv2_5p" in check(found, chemistry="10xv2_5p")
-
-
-def test_an_unclear_verdict_contradicts_nothing(tmp_path):
-    assert check(verdict_of("10xv2", tmp_path, references=[], without=("index",)), chemistry="10xv2_5p") is None
 
 
 def test_the_evidence_is_json_without_folders(tmp_path):

@@ -7,6 +7,7 @@ from libraries import library, verdict_on, write
 
 from velocorpus.errors import UserMistake
 from velocorpus.reads.chemistry.fill_table import fill_chemistries
+from velocorpus.reads.chemistry.verdict import Verdict
 
 HEADER = "sample\tstudy\torganism\tquantifier\treference\tchemistry\ttissue\n"
 
@@ -41,6 +42,30 @@ def test_what_is_clear_is_filled_and_what_is_not_is_named(tables):
     with pytest.raises(UserMistake, match=r"2 chemistries stay empty; a: .* \| c: .*not quantified here"):
         fill_chemistries(samples, units, verdict_on)
     assert [line.split("\t")[5] for line in samples.read_text().splitlines()[2:]] == ["", "10xv2", ""]
+
+
+def test_line_ends_and_short_rows_stay_and_a_strange_character_ends_no_line(tables):
+    samples, units = tables({"a": ("10xv3", "10xv3"), "b": ("10xv4", "")})
+    text = (
+        samples.read_text().replace("blood", "bl\u2028ood", 1).replace("kb\tr\t\tblood ", "kb\tr").replace("\n", "\r\n")
+    )
+    samples.write_bytes(text.encode())
+    fill_chemistries(samples, units, verdict_on)
+    assert samples.read_bytes().decode() == text.replace("kb\tr\r\n", "kb\tr\t10xv4\r\n")
+
+
+def test_files_that_are_no_reads_leave_their_own_sample_empty_only(tables):
+    samples, units = tables({"a": ("10xv3", ""), "b": ("10xv3", "")})
+    (samples.parent / "a_0.fq.gz").write_text("no reads")
+    with pytest.raises(UserMistake, match=r"1 chemistries stay empty; a: .*not a sound FASTQ"):
+        fill_chemistries(samples, units, verdict_on)
+    assert samples.read_text().splitlines()[3].split("\t")[5] == "10xv3"
+
+
+def test_what_is_recognised_and_not_quantified_is_not_filled_in(tables):
+    samples, units = tables({"a": ("10xv3", "")})
+    with pytest.raises(UserMistake, match=r"the reads are 10xv1 .*not quantified here"):
+        fill_chemistries(samples, units, lambda paths: Verdict("confident", "10xv1", "10x gene expression", ("",)))
 
 
 def test_a_sample_of_another_species_stays_empty(tables):

@@ -6,7 +6,8 @@ from libraries import LISTS, REFERENCES, library, write
 
 from velocorpus.reads.chemistry.barcode_lists import Place
 from velocorpus.reads.chemistry.detect import look_at
-from velocorpus.reads.chemistry.roles import Share, capped_share, lane_stem, lanes_of
+from velocorpus.reads.chemistry.look import Share, capped_share
+from velocorpus.reads.chemistry.roles import lane_stem, lanes_of
 from velocorpus.reads.chemistry.sampling import ReadSample
 
 

@@ -48,6 +48,13 @@ def test_what_is_no_fastq_is_refused(tmp_path, content):
         sample_reads(tmp_path / "x.fastq.gz", n=10, window=10, seed=0)
 
 
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+@pytest.mark.parametrize("name", ["x.fastq", "x.fastq.gz"])
+def test_whether_a_fastq_is_packed_its_content_says(tmp_path, pack, name):
+    (tmp_path / name).write_bytes(pack(b"@r\nACGT\n+\nFFFF\n"))
+    assert len(sample_reads(tmp_path / name, n=10, window=10, seed=0).codes) == 1
+
+
 def test_bases_are_coded_and_short_reads_padded():
     assert encode(["ACGT", "tN"]).tolist() == [[0, 1, 2, 3], [3, NO_BASE, NO_BASE, NO_BASE]]
 
@@ -64,7 +71,7 @@ def test_turned_words_are_reverse_complements():
     assert reverse_complement(values, 4) == turned
 
 
-@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, lambda text: text.replace(b"\n", b"\r\n")])
 def test_a_list_is_read_plain_or_gzip_and_sorted(tmp_path, pack):
     (tmp_path / "list").write_bytes(pack(b"TTTTAAAA\nAAAACCCC\n"))
     found = read_list("x", tmp_path / "list")

@@ -12,7 +12,10 @@ app = typer.Typer()
 def fetch(
     source: Annotated[str, typer.Argument(help="A path, http(s)://…, s3://bucket/key or sra:RUN.")],
     out: Annotated[
-        Path, typer.Option(help="Where the file goes; it stands there verified or not at all. Of sra:RUN: a folder.")
+        Path,
+        typer.Option(
+            help="The file's new name, which it gets when it is verified; of sra:RUN: the folder for its reads."
+        ),
     ],
     read2: Annotated[
         Path | None,
@@ -33,6 +36,7 @@ def fetch(
 
     from velocorpus.config import FetchConfig, WorkflowConfig, load
     from velocorpus.errors import UserMistake
+    from velocorpus.reads.chemistries import chemistry_of
     from velocorpus.reads.chemistry.lengths import check_lengths
     from velocorpus.reads.fetch.file import fetch as fetch_file
     from velocorpus.reads.fetch.pairs import fetch_pair, fetch_run
@@ -40,17 +44,26 @@ def fetch(
     given = {"parallel": parallel, "retries": retries, "s3_unsigned": unsigned or None}
     how = load(WorkflowConfig, config).fetch if config else FetchConfig()
     how = how.model_copy(update={key: value for key, value in given.items() if value is not None})
-    if n_bytes and not n_bytes.isdigit():
+    if n_bytes and not n_bytes.isdecimal():
         raise UserMistake(f"--bytes {n_bytes}: give a whole number.")
-    size = int(n_bytes) if n_bytes else None
+    size, is_run = int(n_bytes) if n_bytes else None, source.startswith("sra:")
+    if is_run and (md5 or size):
+        raise UserMistake(
+            f"{source} is checked by vdb-validate, as archives' copies of a run differ; leave out --md5 and --bytes."
+        )
+    if chemistry is not None:
+        # A name that is none is said now, not after hours.
+        chemistry_of(chemistry)
     if read2 is not None:
         if chemistry is None or read is not None:
             raise UserMistake("--read2 needs --chemistry, by which the reads are told apart, and no --read.")
         return fetch_pair(source, out, read2, chemistry=chemistry, md5=md5 or None, size=size, how=how, threads=threads)
-    if source.startswith("sra:"):
-        return fetch_run(source, out, how=how, threads=threads)
     if (chemistry is None) != (read is None):
         raise UserMistake("--chemistry and --read go together: give both or neither.")
+    if is_run and read is not None:
+        raise UserMistake(f"{source} holds every read; give --read2, or no --chemistry for all of them in a folder.")
+    if is_run:
+        return fetch_run(source, out, how=how, threads=threads)
     check = partial(check_lengths, name=chemistry, read=read, source=source) if chemistry and read else None
     return fetch_file(source, out, md5=md5 or None, size=size, how=how, check=check)
 

@@ -53,7 +53,7 @@ def resolve(
     from velocorpus.reads.resolve.accessions import services
     from velocorpus.reads.resolve.rows import Settings, tabulate
     from velocorpus.reads.resolve.tables import checked, read_accessions, read_table
-    from velocorpus.reads.resolve.write import write
+    from velocorpus.reads.resolve.write import tables_in, write
     from velocorpus.tables import NAME, READS_FROM_FASTQ
 
     def known(option: str, value: str, allowed: tuple[str, ...]) -> str:
@@ -81,6 +81,7 @@ def resolve(
     asked = [checked(one) for one in accessions or []] + [one for path in listed or [] for one in read_accessions(path)]
     if bool(asked) == bool(table):
         raise UserMistake("Give accessions (or --list FILE), or --table FILE for a run table that is here already.")
+    there = tables_in(out, extend=append)
     if table:
         runs, siblings, absent = [run for path in table for run in read_table(path)], {}, {}
     else:
@@ -108,7 +109,7 @@ def resolve(
         raise UserMistake(
             f"No run of the {len(asked) or len(runs)} asked for can be used (reasons above); nothing was written."
         )
-    write(resolved, out, extend=append)
+    write(resolved, out, there)
     doubtful = sum(row["state"] == "doubtful" for row in resolved.runs)
     typer.echo(
         f"{out}: {len(resolved.samples)} samples, {len(resolved.units)} units ({doubtful} runs with a note), "

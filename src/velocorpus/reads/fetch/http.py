@@ -20,6 +20,8 @@ class HttpSource:
         import httpx
 
         self.address = address
+        # A file has no fragment: `#` is part of its name (the Sanger Institute's `24013_5#6.bam`).
+        self.asked = address.replace("#", "%23")
         limits = httpx.Limits(max_connections=None)
         self.client = httpx.Client(follow_redirects=True, timeout=timeout_s, proxy=proxy, limits=limits)
 
@@ -31,7 +33,7 @@ class HttpSource:
                 if said:
                     return Found(_version(response), int(said[1]), ranged=True)
             length = response.headers.get("Content-Length", "") if response.status_code == 200 else ""
-            return Found("", int(length) if length.isdigit() else None, ranged=False)
+            return Found("", int(length) if length.isdecimal() else None, ranged=False)
 
     @contextmanager
     def read(self, found: Found, span: tuple[int, int] | None) -> Iterator[Iterator[bytes]]:
@@ -61,7 +63,7 @@ class HttpSource:
         import httpx
 
         try:
-            with self.client.stream("GET", self.address, headers={"Accept-Encoding": "identity"} | headers) as response:
+            with self.client.stream("GET", self.asked, headers={"Accept-Encoding": "identity"} | headers) as response:
                 self._check(response)
                 yield response
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
@@ -72,13 +74,18 @@ class HttpSource:
     def _check(self, response: Any) -> None:
         status = response.status_code
         if status in RETRIED_STATUS:
-            after = response.headers.get("Retry-After", "")
-            raise Broken(f"status {status}", float(after) if after.isdigit() else 0.0)
+            raise Broken(f"status {status}", pause_asked_for(response))
         # 416: an empty file has no first byte, or a shorter one has no such range.
         if status not in (200, 206, 416):
             raise UserMistake(f"{self.address} was refused with status {status}; check the address.")
         if response.headers.get("Content-Type", "").startswith("text/html") and not self.address.endswith("html"):
             raise UserMistake(f"{self.address} answers with a web page instead of a file; check the address.")
+
+
+def pause_asked_for(response: Any) -> float:
+    """Seconds that the server asks to wait; a date is not read."""
+    after: str = response.headers.get("Retry-After", "")
+    return float(after) if after.isdecimal() else 0.0
 
 
 def _version(response: Any) -> str:

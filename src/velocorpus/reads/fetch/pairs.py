@@ -3,20 +3,23 @@
 Which of a run's FASTQs is which, lengths tell where they can, else barcodes on 10x's lists (`roles.py`).
 """
 
+import hashlib
+import os
 import re
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from velocorpus.config import FetchConfig
 from velocorpus.errors import TryLater, UserMistake
-from velocorpus.files import replacing
 from velocorpus.reads.chemistries import chemistry_of, whitelist_path
 from velocorpus.reads.chemistry.lengths import MARGIN, check_lengths, middle_length
 from velocorpus.reads.fetch.bam_to_fastq import bam_to_fastq
 from velocorpus.reads.fetch.file import fetch
-from velocorpus.reads.fetch.sra import SOURCE, dump_run
+from velocorpus.reads.fetch.parts import locked
+from velocorpus.reads.fetch.sra import SOURCE, accession, dump_run
 
 # SRA numbers the submitter's own files: `possorted_genome_bam.bam.1`.
 BAM = re.compile(r"\.bam(\.\d+)?(\?.*)?$")
@@ -44,37 +47,49 @@ def fetch_pair(
     how = how or FetchConfig()
     if not SOURCE.match(source) and not BAM.search(source):
         raise UserMistake(f"{source} is given for both reads; give two FASTQs, or a BAM or sra:RUN that holds both.")
-    work = read1.with_name(f".{read1.name}.parts")
-    work.mkdir(parents=True, exist_ok=True)
-    try:
+    with _workshop(read1) as work:
         if SOURCE.match(source):
             files = choose_pair(dump_run(source, work, how=how, threads=threads, wait_s=wait_s), chemistry, source)
         else:
             files = work / "R1.fastq.gz", work / "R2.fastq.gz"
-            fetch(source, work / "source.bam", md5=md5, size=size, how=how, wait_s=wait_s)
-            kinds = bam_to_fastq(work / "source.bam", *files, source=source, threads=threads)
+            # By its address, so that a table that was corrected meanwhile gets what it says now.
+            bam = work / f"{hashlib.sha256(source.encode()).hexdigest()}.bam"
+            if not bam.exists():
+                fetch(source, bam, md5=md5, size=size, how=how, wait_s=wait_s)
+            kinds = bam_to_fastq(bam, *files, source=source, threads=threads)
             print(f"{source}: {', '.join(f'{n:,} {kind}' for kind, n in kinds.items())}", file=sys.stderr)
         for number, file in enumerate(files, 1):
             check_lengths(file, chemistry, number, source=f"{source} ({file.name})")
-    except TryLater:
-        raise
-    except UserMistake:
-        shutil.rmtree(work)
-        raise
-    files[0].replace(read1)
-    files[1].replace(read2)
-    shutil.rmtree(work)
+        for file, read in zip(files, (read1, read2), strict=True):
+            read.parent.mkdir(parents=True, exist_ok=True)
+            file.replace(read)
 
 
 def fetch_run(source: str, folder: Path, *, how: FetchConfig, threads: int = 1, wait_s: float = 1.0) -> None:
-    """Bring every FASTQ of a run of SRA to `folder`, to see what there is."""
-    work = folder.with_name(f".{folder.name}.parts")
-    made = dump_run(source, work, how=how, threads=threads, wait_s=wait_s)
-    with replacing(folder) as aside:
-        aside.mkdir()
-        for file in made:
-            file.replace(aside / file.name)
-    shutil.rmtree(work)
+    """Bring every FASTQ of a run of SRA into `folder`, to see what there is; other files there stay."""
+    with _workshop(folder / accession(source)) as work:
+        for file in dump_run(source, work, how=how, threads=threads, wait_s=wait_s):
+            file.replace(folder / file.name)
+
+
+@contextmanager
+def _workshop(out: Path) -> Iterator[Path]:
+    """A hidden folder beside `out` for one process at a time; another try goes on from it, unless it was refused."""
+    work = out.with_name(f".{out.name}.parts")
+    lock = work.with_name(f"{work.name}.lock")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    handle = locked(lock)
+    try:
+        work.mkdir(exist_ok=True)
+        yield work
+        shutil.rmtree(work)
+    except UserMistake as mistake:
+        if not isinstance(mistake, TryLater):
+            shutil.rmtree(work)
+        raise
+    finally:
+        lock.unlink()
+        os.close(handle)
 
 
 def choose_pair(files: Sequence[Path], chemistry: str, source: str) -> tuple[Path, Path]:

@@ -48,7 +48,7 @@ class Parts:
         self.resumable = False
         self.done, self.came = [0], 0
         self.began = self.said = self.noted = time.monotonic()
-        self.handle = _locked(path)
+        self.handle = locked(path)
 
     def __enter__(self) -> "Parts":
         return self
@@ -58,14 +58,18 @@ class Parts:
     ) -> None:
         """Another run may go on from what is here, unless the source was refused or is damaged."""
         if isinstance(error, UserMistake) and not isinstance(error, TryLater):
-            self.forget()
-            self.path.unlink()
+            self.remove()
         os.close(self.handle)
 
     def forget(self) -> None:
         """Let the next `begin` start again."""
         self.note.unlink(missing_ok=True)
         self.note.with_name(self.note.name + ".new").unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Leave nothing for another run to go on from."""
+        self.forget()
+        self.path.unlink()
 
     def become(self, out: Path) -> None:
         """Give the file its name."""
@@ -165,8 +169,8 @@ def _read_note(note: Path) -> dict[str, Any]:
         return {}
 
 
-def _locked(path: Path) -> int:
-    """Open `path` for one process at a time: an orphan of a killed workflow may still be writing."""
+def locked(path: Path) -> int:
+    """Open `path` for one process at a time, until it is closed: an orphan of a killed workflow may still write."""
     while True:
         # A link would lead to someone else's file, which would be emptied.
         if path.is_symlink():

@@ -29,14 +29,10 @@ def dump_run(source: str, folder: Path, *, how: FetchConfig, threads: int, wait_
     has fewer than two reads a spot (its barcodes were not deposited as reads) or whose reads do not pair, `TryLater`
     for what broke on the way.
     """
-    match = SOURCE.fullmatch(source)
-    if not match:
-        raise UserMistake(f"{source} is not sra:RUN with the accession of a run, e.g. sra:SRR9264343.")
-    run = match[1]
+    run = accession(source)
     for tool in ("vdb-validate", "fasterq-dump"):
         if shutil.which(tool) is None:
             raise UserMistake(f"{source}: {tool} is not installed; install sra-tools 3 (envs/sra.yaml).")
-    folder.mkdir(parents=True, exist_ok=True)
     archive = folder / run
     if not archive.exists():
         _bring(run, archive, how, wait_s)
@@ -57,6 +53,14 @@ def dump_run(source: str, folder: Path, *, how: FetchConfig, threads: int, wait_
         counts = ", ".join(f"{file.name} {lines // 4:,}" for file, lines in made)
         raise UserMistake(f"{source} has reads without mates ({counts} reads), so reads and barcodes would not pair.")
     return [file for file, _ in made]
+
+
+def accession(source: str) -> str:
+    """The run that `sra:RUN` names, or a refusal."""
+    match = SOURCE.fullmatch(source)
+    if not match:
+        raise UserMistake(f"{source} is not sra:RUN with the accession of a run, e.g. sra:SRR9264343.")
+    return match[1]
 
 
 def _bring(run: str, archive: Path, how: FetchConfig, wait_s: float) -> None:
@@ -83,6 +87,7 @@ def _bring(run: str, archive: Path, how: FetchConfig, wait_s: float) -> None:
 def _call(words: list[str], how: FetchConfig, damage: str = "") -> None:
     """Run a tool; its words go to the log, the last of them into the refusal."""
     proxy = {"http_proxy": how.proxy, "https_proxy": how.proxy} if how.proxy else {}
+    print(f"{words[0]} begins; what it says follows when it ends", file=sys.stderr, flush=True)
     done = subprocess.run(words, capture_output=True, text=True, env=os.environ | proxy, check=False)
     print(done.stdout + done.stderr, end="", file=sys.stderr, flush=True)
     if done.returncode == 0:

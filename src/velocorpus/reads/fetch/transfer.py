@@ -13,8 +13,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from velocorpus.errors import TryLater, UserMistake
+from velocorpus.errors import TryLater
 from velocorpus.reads.fetch.parts import Broken, Parts, Stale, no_room
+from velocorpus.reads.fetch.verify import check_size
 
 MAX_WAIT_S = 300.0
 # A connection that brings less than this is as good as stalled.
@@ -86,11 +87,8 @@ def transfer(
 
 def _attempt(source: Source, parts: Parts, parallel: int, timeout_s: float, size: int | None, *, ranged: bool) -> None:
     found = source.look()
-    if size is not None and found.total not in (None, size):
-        raise UserMistake(
-            f"{source.address} has {found.total:,} bytes, the table says {size:,}; correct the table if the file was "
-            "replaced on purpose."
-        )
+    if found.total is not None:
+        check_size(source.address, found.total, size)
     taken = bool(ranged and found.ranged and found.version and found.total)
     parts.begin(source.address, found.version, found.total, ranged=taken)
     here = sum(parts.done)

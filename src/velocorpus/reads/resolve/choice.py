@@ -188,4 +188,10 @@ def _nothing(run: Run, shown: str) -> str:
             f"({offline[0].offline}): have them delivered to a bucket of yours, then put their s3:// addresses into "
             "units.tsv"
         )
+    left = ", ".join(sorted(file.name for file in run.files if file.made_by == "submitter"))
+    if left:
+        return (
+            f"only the cDNA was deposited ({has}), and the submitter's files are neither pairs of FASTQs nor BAMs "
+            f"({left}): look into them, or ask the authors for the reads"
+        )
     return f"only the cDNA was deposited ({has}) and no original file is listed: ask the authors for the reads"

@@ -48,8 +48,7 @@ def tabulate(runs: Sequence[Run], settings: Settings, siblings: Mapping[str, set
     """The tables' rows for `runs`; a run that cannot be used stands in `runs` only, with the reason."""
     libraries: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
-        own = run.biosample if settings.by == "biosample" else run.experiment
-        libraries[own or run.experiment or run.run].append(run)
+        libraries[_named(run, settings) or run.experiment or run.run].append(run)
     resolved = Resolved([], [], [])
     for name in natural(libraries):
         _library(name, libraries[name], settings, (siblings or {}).get(name, set()), resolved)
@@ -57,11 +56,9 @@ def tabulate(runs: Sequence[Run], settings: Settings, siblings: Mapping[str, set
 
 
 def _library(name: str, runs: list[Run], settings: Settings, siblings: set[str], into: Resolved) -> None:
-    lone = (
-        []
-        if (runs[0].biosample if settings.by == "biosample" else runs[0].experiment)
-        else [f"its {settings.by} is not said, so that other runs of it would be other samples"]
-    )
+    lone = [f"its {settings.by} is not said or is several, so that other runs of it would be other samples"]
+    if _named(runs[0], settings):
+        lone = []
     runs = sorted(runs, key=lambda run: natural_key(run.run))
     aside = {run: why for run in runs if (why := _unusable(run, settings))}
     organisms = sorted({_organism(run, settings) for run in runs if run not in aside})
@@ -88,6 +85,12 @@ def _library(name: str, runs: list[Run], settings: Settings, siblings: set[str],
         into.runs.append(_report(name, run, picked.get(run), aside.get(run, ""), notes))
     if picked:
         into.samples.append(_sample(name, list(picked), settings, "bam" if count_bam else settings.quantifier))
+
+
+def _named(run: Run, settings: Settings) -> str:
+    """The library that a run says it is of; pooled biosamples are none."""
+    name = run.biosample if settings.by == "biosample" else run.experiment
+    return "" if ";" in name else name
 
 
 def _unusable(run: Run, settings: Settings) -> str:

@@ -1,5 +1,6 @@
 """What an archive says of one run: accessions, library, read lengths, files. All sources come to this one form."""
 
+import functools
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
@@ -104,9 +105,14 @@ ACCESSION_COLUMN = re.compile(
 )
 
 
+@functools.cache
+def _plain(column: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", column.lower())
+
+
 def run_of(row: Mapping[str, str]) -> Run:
     """The run that one row of ENA's report, of a run table or of a table of accessions describes."""
-    cells = {re.sub(r"[^a-z0-9]", "", key.lower()): " ".join(str(value or "").split()) for key, value in row.items()}
+    cells = {_plain(key): " ".join(str(value or "").split()) for key, value in row.items()}
     known: dict[str, Any] = {}
     for column, value in cells.items():
         kind = kind_of(value) if ACCESSION_COLUMN.fullmatch(column) else ""
@@ -152,10 +158,11 @@ def name_of(address: str) -> str:
 
 
 def https(address: str) -> str:
-    """An archive's address as https://, which ENA serves for all that it lists as ftp; s3:// stays as it is."""
+    """An archive's address as https://, which ENA serves for all that it lists as ftp; a key of S3 stays as it is."""
     address = re.sub(r"^ftp://", "", address.strip())
-    address = address if "://" in address else f"https://{address}"
-    return quote(address, safe=":/%+@=,~#()")
+    if address.startswith("s3://"):
+        return address
+    return quote(address if "://" in address else f"https://{address}", safe=":/%+@=,~()")
 
 
 def merge(ena: Run, ncbi: Run) -> Run:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from velocorpus.errors import UserMistake
 from velocorpus.files import open_text
-from velocorpus.reads.resolve.runs import KINDS, Run, kind_of, merge, run_of
+from velocorpus.reads.resolve.runs import Run, kind_of, merge, run_of
 
 # A table without a header has run, organism, addresses and what lies there.
 HEADERLESS = {"ENAFQ": "fastq_ftp", "SRA": "sra_ftp"}
-# By which of its accessions a row of a list is looked up: the one that says least about others.
+# By which of its accessions a row of a list is looked up: those that say least about others.
 NARROWEST = ("run", "experiment", "gsm", "sra_sample", "biosample", "sra_study", "study", "gse")
 
 
@@ -45,7 +45,7 @@ def read_table(path: Path | str) -> list[Run]:
 
 
 def read_accessions(path: Path | str) -> list[str]:
-    """The accession of each row of a list or table: the narrowest that the row names. In a list `#` opens a comment."""
+    """The accessions of each row of a list or table: all of the narrowest kind there. In a list `#` opens a comment."""
     with open_text(path) as lines:
         first = lines.readline()
         listed = [(1, first), *enumerate(lines, 2)]
@@ -54,11 +54,10 @@ def read_accessions(path: Path | str) -> list[str]:
     for number, row in rows:
         text = row.split("#")[0] if isinstance(row, str) else " ".join(row)
         words = [word for word in re.split(r"[\s,;|]+", text.upper()) if word]
-        kinds = {kind_of(word): word for word in words}
-        narrowest = next((kinds[kind] for kind in NARROWEST if kind in kinds), "")
-        if narrowest:
-            found[narrowest] = None
-        elif words and number > 1:
+        kinds = [kind_of(word) for word in words]
+        narrowest = next((kind for kind in NARROWEST if kind in kinds), "")
+        found |= {word: None for word, kind in zip(words, kinds, strict=True) if kind and kind == narrowest}
+        if words and not narrowest and number > 1:
             raise UserMistake(f"{path}, line {number}: {text.strip()[:60]!r} names no accession; {allowed()}.")
     if not found:
         raise UserMistake(f"{path} names no accession; {allowed()}.")
@@ -76,7 +75,7 @@ def allowed() -> str:
     """The kinds of accession, for a sentence."""
     return (
         "allowed are runs (SRR, ERR, DRR), experiments (SRX …), samples (SRS …, SAM…), studies (SRP …, PRJ…) and "
-        f"GEO's GSM and GSE, {len(KINDS)} kinds in all"
+        "GEO's GSM and GSE"
     )
 
 

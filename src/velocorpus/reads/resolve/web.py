@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from velocorpus.errors import UserMistake
+from velocorpus.reads.fetch.http import RETRIED_STATUS, pause_asked_for
+from velocorpus.reads.fetch.parts import Broken
 
 TIMEOUT_S = 120.0
-# Another try may mend these, and an answer that is cut or is not of its form.
-RETRIED_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 MAX_WAIT_S = 120.0
 
 Answer = TypeVar("Answer")
@@ -23,12 +23,6 @@ class Refused(UserMistake):
     def __init__(self, where: str, status: int, said: str):
         super().__init__(f"{where} was refused with status {status}: {said}")
         self.status, self.said = status, said
-
-
-class _Broken(Exception):
-    def __init__(self, reason: str, wait_s: float = 0.0):
-        super().__init__(reason)
-        self.wait_s = wait_s
 
 
 @functools.cache
@@ -80,7 +74,7 @@ class Service:
             print(f"{self.base}: {error}; try {state.attempt_number + 1} of {self.retries + 1}", file=sys.stderr)
 
         tries = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(_Broken),
+            retry=tenacity.retry_if_exception_type(Broken),
             stop=tenacity.stop_after_attempt(self.retries + 1),
             wait=wait,
             before_sleep=say,
@@ -88,7 +82,7 @@ class Service:
         )
         try:
             return tries(self._once, path, values, parse, post)
-        except _Broken as error:
+        except Broken as error:
             raise UserMistake(
                 f"{self.base} did not answer in {self.retries + 1} tries ({error}); nothing was written: run again "
                 "later, or name a mirror."
@@ -105,13 +99,12 @@ class Service:
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise UserMistake(f"{self.base} is not an address ({error}).") from None
         except httpx.HTTPError as error:
-            raise _Broken(f"{type(error).__name__}: {error}") from None
+            raise Broken(f"{type(error).__name__}: {error}") from None
         if response.status_code in RETRIED_STATUS:
-            after = response.headers.get("Retry-After", "")
-            raise _Broken(f"status {response.status_code}", float(after) if after.isdigit() else 0.0)
+            raise Broken(f"status {response.status_code}", pause_asked_for(response))
         if response.status_code not in (200, 204):
             raise Refused(f"{self.base}/{path}", response.status_code, " ".join(response.text.split())[:200])
         try:
             return parse(response.text if response.status_code == 200 else "")
         except ValueError as error:
-            raise _Broken(f"an answer that cannot be read ({error})") from None
+            raise Broken(f"an answer that cannot be read ({error})") from None

@@ -48,13 +48,18 @@ class Table:
         self.header: list[str] = []
         self.lines: list[str | Row] = []
         with files.open_text(path) as text:
-            for line in text.read().splitlines():
+            for line in text.read().removeprefix("\ufeff").splitlines():
                 if not line.strip() or line.startswith("#"):
                     self.lines.append(line)
                 elif not self.header:
                     self.header = [name.strip() for name in line.split("\t")]
                 else:
-                    self.lines.append(dict(zip(self.header, line.split("\t"), strict=False)))
+                    values = line.split("\t")
+                    if any(values[len(self.header) :]):
+                        raise UserMistake(
+                            f"{path}: '{line[:60]}' has {len(values)} values for {len(self.header)} columns."
+                        )
+                    self.lines.append(dict(zip(self.header, values, strict=False)))
         if strange := [name for name in self.header if name not in plan.columns]:
             raise UserMistake(f"{path}: '{strange[0]}' is not a column; allowed are {', '.join(plan.columns)}.")
         self.rows: Mapping[Key, Row] = {self.key(line): line for line in self.lines if isinstance(line, dict)}
@@ -81,15 +86,18 @@ class Table:
             there.update(row)
 
 
-def write(resolved: Resolved, folder: Path, *, extend: bool) -> None:
-    """Write samples.tsv, units.tsv and runs.tsv into `folder`; tables that are there are extended, or refused."""
-    plans = ((SAMPLES, resolved.samples), (UNITS, resolved.units), (RUNS, resolved.runs))
-    there = {plan: Table(folder / plan.name, plan) for plan, _ in plans if (folder / plan.name).exists() and extend}
+def tables_in(folder: Path, *, extend: bool) -> dict[Plan, Table]:
+    """The tables that are there, to be extended; refused without `extend`."""
+    there = [plan for plan in (SAMPLES, UNITS, RUNS) if (folder / plan.name).exists()]
+    if there and not extend:
+        raise UserMistake(f"{folder / there[0].name} is there already; give --append to extend it, or another folder.")
+    return {plan: Table(folder / plan.name, plan) for plan in there}
+
+
+def write(resolved: Resolved, folder: Path, there: Mapping[Plan, Table]) -> None:
+    """Write samples.tsv, units.tsv and runs.tsv into `folder`; those that are `there` are extended."""
     texts = {}
-    for plan, rows in plans:
-        path = folder / plan.name
-        if path.exists() and not extend:
-            raise UserMistake(f"{path} is there already; give --append to extend it, or another folder.")
+    for plan, rows in ((RUNS, resolved.runs), (UNITS, resolved.units), (SAMPLES, resolved.samples)):
         if plan is UNITS and SAMPLES in there:
             _complete(there[SAMPLES], there.get(UNITS), rows)
         table = there.get(plan)
@@ -105,7 +113,8 @@ def write(resolved: Resolved, folder: Path, *, extend: bool) -> None:
         written = [
             one if isinstance(one, str) else "\t".join(one.get(column, "") for column in columns) for one in lines
         ]
-        texts[path] = "\n".join(["\t".join(columns), *written, ""])
+        texts[folder / plan.name] = "\n".join(["\t".join(columns), *written, ""])
+    # Samples last: after a kill in between, --append goes on from units without a sample, not from the reverse.
     for path, text in texts.items():
         files.write_text(path, text)
 

@@ -134,7 +134,7 @@ def test_26777_experiments_without_runs_are_read_and_sent_to_the_archives():
 
 
 @real
-@pytest.mark.parametrize("name", sorted(path.name for path in REAL.glob("*")))
+@pytest.mark.parametrize("name", sorted(path.name for path in REAL.glob("*") if path.suffix != ".gz"))
 def test_every_real_table_is_also_a_list_of_accessions(name):
     listed = read_accessions(REAL / name)
     runs = {run.run or run.experiment for run in read_table(REAL / name)}

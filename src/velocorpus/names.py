@@ -34,6 +34,10 @@ COUNT_ENGINES = ("native", "velocyto")
 SUSPENSION_TYPES = ("cell", "nucleus")
 # 10x chemistries: version, and `5p` where the reads come from the 5' end of the molecule.
 CHEMISTRIES = ("10xv1", "10xv2", "10xv3", "10xv4", "10xv2_5p", "10xv3_5p", "10xmultiome")
+# Of their reads the UMIs are in a third file, for which units.tsv has no column: counts and BAMs of them are taken.
+UMI_APART = ("10xv1",)
+# 10x's list of barcodes by its name in Cell Ranger, where kb-python does not bring it along: each sample must give it.
+LIST_NOT_CARRIED = {"10xv3_5p": "3M-5pgex-jan-2023.txt.gz"}
 
 # The encoder's outputs that are not of one modality.
 FUSION = "fusion"

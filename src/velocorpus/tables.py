@@ -21,6 +21,8 @@ from velocorpus.files import existing
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 REMOTE = re.compile(r"(s3|https?|ftp)://|sra:[SED]RR\d+$")
+# Counts that are one file, which hosts may have compressed once more.
+FETCHED_COUNTS = re.compile(r"\.(loom|h5ad)(?:\.gz)?$")
 # Paths are quoted wherever a shell sees them; these characters are refused all the same, since a table may come from
 # a stranger and braces are Snakemake's.
 HOSTILE = re.compile(r"[\x00-\x1f\x7f;|&<>`'\"\\*?{}$!]")
@@ -117,7 +119,7 @@ class Unit:
         "path",
     )
     read2: str = _column("FASTQ with cDNA.", "path")
-    path: str = _column("BAM (`bam`), or loom, h5ad or folder of another tool's counts (`import`).", "path")
+    path: str = _column("BAM (`bam`), or loom, h5ad (or .gz of it) or folder of another tool's counts (`import`).", "path")
     read1_md5: str = _column("MD5 of `read1`, checked after fetching.", "md5")
     read2_md5: str = _column("MD5 of `read2`.", "md5")
     path_md5: str = _column("MD5 of `path`.", "md5")
@@ -312,6 +314,13 @@ def _check_unit(table: Path | str, number: int, unit: Unit, sample: Sample, befo
                 f"{where}, column '{column}': sample '{sample.sample}' has the quantifier '{sample.quantifier}', "
                 f"which reads only {' and '.join(wanted)}; leave it empty."
             )
+    if REMOTE.match(unit.path) and (
+        unit.path.startswith("sra:") or (sample.quantifier == "import" and not FETCHED_COUNTS.search(unit.path))
+    ):
+        raise UserMistake(
+            f"{where}, column 'path': '{unit.path}' cannot be fetched for the quantifier '{sample.quantifier}'; give "
+            "one BAM for 'bam', one .loom or .h5ad (or .gz of it) for 'import', or the path of a folder that is here."
+        )
     if before and not sample.from_fastq:
         raise UserMistake(
             f"{where}: sample '{sample.sample}' already has a file; the quantifier '{sample.quantifier}' takes one."
@@ -351,11 +360,27 @@ def _check_sample(
             f"{where}, column 'chemistry': empty; the quantifier '{sample.quantifier}' needs one of "
             f"{', '.join(names.CHEMISTRIES)}."
         )
+    if sample.from_fastq and not sample.skip:
+        _check_chemistry(where, sample)
     other = samples.get(sample.same_reads_as)
     if sample.same_reads_as and (other is None or other[1].same_reads_as or other[1] is sample):
         raise UserMistake(
             f"{where}, column 'same_reads_as': '{sample.same_reads_as}' must be another sample of this table that is "
             "itself in the corpus."
+        )
+
+
+def _check_chemistry(where: str, sample: Sample) -> None:
+    """Refuse reads that no quantifier could take, before anything runs."""
+    if sample.chemistry in names.UMI_APART:
+        raise UserMistake(
+            f"{where}, column 'chemistry': reads of {sample.chemistry} have their UMIs in a third file, for which the "
+            "table of units has no column; give Cell Ranger's BAM (quantifier 'bam'), or counts (quantifier 'import')."
+        )
+    if sample.chemistry in names.LIST_NOT_CARRIED and not sample.whitelist:
+        raise UserMistake(
+            f"{where}, column 'whitelist': empty, but kb-python brings no list of {sample.chemistry} along; give 10x's "
+            f"own, {names.LIST_NOT_CARRIED[sample.chemistry]} in lib/python/cellranger/barcodes of Cell Ranger."
         )
 
 

@@ -56,6 +56,27 @@ def test_fastq_sample_takes_several_lanes(tmp_path):
     assert [unit.unit for unit in tables.units["s1"]] == ["u1", "u2"]
 
 
+@pytest.mark.parametrize(
+    ("chemistry", "said"),
+    [
+        ("10xv1", "line 2, column 'chemistry': reads of 10xv1 have their UMIs in a third file"),
+        ("10xv3_5p", "line 2, column 'whitelist': empty, .* give 10x's own, 3M-5pgex-jan-2023.txt.gz"),
+    ],
+)
+@pytest.mark.parametrize("quantifier", ["kb", "starsolo", "cellranger"])
+def test_reads_that_no_quantifier_could_take_are_refused_with_what_to_give(tmp_path, chemistry, said, quantifier):
+    row = FASTQ | {"chemistry": chemistry, "quantifier": quantifier}
+    with pytest.raises(UserMistake, match=said):
+        load(tmp_path, [row], [LANE])
+    assert load(tmp_path, [row | {"skip": "for now"}], [LANE]).samples
+
+
+def test_a_list_of_ones_own_and_counts_of_any_chemistry_are_taken(tmp_path):
+    (tmp_path / "list").touch()
+    assert load(tmp_path, [FASTQ | {"chemistry": "10xv3_5p", "whitelist": str(tmp_path / "list")}], [LANE]).samples
+    assert load(tmp_path, [SAMPLE | {"chemistry": "10xv1"}]).samples
+
+
 def test_missing_column_is_named(tmp_path):
     row = {key: value for key, value in SAMPLE.items() if key != "organism"}
     with pytest.raises(UserMistake, match=r"samples\.tsv: the column 'organism' is missing; found are sample"):

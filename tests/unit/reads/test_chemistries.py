@@ -6,11 +6,18 @@ import pytest
 
 from velocorpus import names
 from velocorpus.errors import UserMistake
-from velocorpus.reads.chemistries import CHEMISTRIES, chemistry_of, write_whitelist
+from velocorpus.reads.chemistries import CHEMISTRIES, QUANTIFIED, chemistry_of, list_name, write_whitelist
 
 
-def test_every_chemistry_is_one_that_the_tables_allow():
-    assert set(CHEMISTRIES) <= set(names.CHEMISTRIES)
+def test_the_tables_know_each_chemistry_and_what_it_lacks():
+    assert set(CHEMISTRIES) == set(names.CHEMISTRIES)
+    assert set(names.UMI_APART) == set(CHEMISTRIES) - set(QUANTIFIED)
+    assert set(names.LIST_NOT_CARRIED) == {name for name, c in CHEMISTRIES.items() if not c.barcode_list}
+
+
+def test_chemistries_of_one_strand_and_list_are_told_from_another():
+    told_by = [(list_name(name), c.strand) for name, c in CHEMISTRIES.items()]
+    assert len(set(told_by)) == len(told_by)
 
 
 def test_reads_of_the_5_prime_end_are_on_the_reverse_strand():

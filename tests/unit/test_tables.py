@@ -145,8 +145,22 @@ def test_path_that_does_not_exist_is_named(tmp_path):
         load(tmp_path, units=[UNIT | {"path": "/no/x.h5ad"}])
 
 
-def test_remote_path_need_not_exist(tmp_path):
-    assert load(tmp_path, units=[UNIT | {"path": "s3://bucket/x.h5ad"}]).units["s1"][0].path.startswith("s3://")
+@pytest.mark.parametrize("path", ["s3://bucket/x.h5ad", "https://h/x.loom.gz"])
+def test_remote_path_need_not_exist(tmp_path, path):
+    assert load(tmp_path, units=[UNIT | {"path": path}]).units["s1"][0].path == path
+
+
+@pytest.mark.parametrize(
+    ("sample", "path"),
+    [
+        (SAMPLE, "https://h/x.mtx.gz"),
+        (SAMPLE, "sra:SRR1"),
+        (SAMPLE | {"quantifier": "bam", "reference": "r"}, "sra:SRR1"),
+    ],
+)
+def test_what_cannot_be_fetched_as_one_file_is_refused(tmp_path, sample, path):
+    with pytest.raises(UserMistake, match=f"column 'path': '{path}' cannot be fetched for the quantifier"):
+        load(tmp_path, [sample], [UNIT | {"path": path}])
 
 
 def test_environment_variable_is_expanded(tmp_path, monkeypatch):

@@ -1,12 +1,13 @@
 """What the rules from reads to counts ask of the tables; it has no rule."""
 
 from velocorpus.reads.chemistries import chemistry_of
-from velocorpus.tables import REMOTE
+from velocorpus.tables import FETCHED_COUNTS, REMOTE
 
-# A step of a sample is tried so often. Snakemake counts the tries where it was started; within a cluster's job
-# another try would have no more memory than the one before.
+# A step of a sample is tried so often. One start more records that all were killed with their jobs, by a cluster or a
+# machine out of memory. Snakemake counts the starts where the run began; within a cluster's job another one would have
+# no more memory than the one before.
 TRIES = 3
-RETRIES = TRIES - 1 if workflow.is_main_process else 0
+RETRIES = TRIES if workflow.is_main_process else 0
 
 
 def attempt_of(wildcards, attempt):
@@ -280,8 +281,8 @@ def counts_to_import(wildcards):
     unit = TABLES.units[sample.sample][0].unit
     if sample.quantifier == "kb":
         return f"results/kb/{sample.sample}/kb_info.json"
-    kind = path.rsplit(".", 1)[-1]
-    return f"results/reads/{sample.sample}/{unit}.{kind}" if kind in ("loom", "h5ad") else path
+    kind = FETCHED_COUNTS.search(path)
+    return f"results/reads/{sample.sample}/{unit}.{kind[1]}" if kind else path
 
 
 def import_path(wildcards, input):

@@ -22,6 +22,9 @@ STAND_IN = """#!{python}
 import shutil, sys
 from pathlib import Path
 
+if sys.argv[1:] == ["--version"]:
+    print("cellranger cellranger-9.0.1")
+    sys.exit()
 command, options = sys.argv[1], dict(word.removeprefix("--").partition("=")[::2] for word in sys.argv[2:])
 assert all(word.startswith("--") for word in sys.argv[2:]), sys.argv
 if command == "mkref":
@@ -104,6 +107,8 @@ def test_cellranger_is_asked_as_documented_and_its_bam_is_counted(project):
     outcome = json.loads((project / "results/counts/a.1/outcome.json").read_text())
     assert outcome["state"] == "ok", outcome
     counts = ad.read_h5ad(project / "results/counts/a.1/counts.h5ad")
+    cells = json.loads(counts.uns["velocorpus"]["source"])["cells"]
+    assert cells["method"].startswith("cellranger cellranger-9.0.1, its own call"), cells
     assert list(counts.obs_names) == [f"a.1:{BARCODE}"]
     assert {layer: int(counts.layers[layer].sum()) for layer in counts.layers} == {
         "spliced": 1,

@@ -252,19 +252,24 @@ def cells_of_sample(wildcards):
     return cells_of(wildcards.sample)
 
 
-def cells_called_by(name):
-    """By which method the list of `cells_of` was made, for the record in the counts."""
-    sample = TABLES.samples[name]
-    if sample.barcodes:
-        return "given list (samples.tsv)"
-    if sample.same_reads_as and TABLES.samples[sample.same_reads_as].quantifier in ALIGNED:
-        return cells_called_by(sample.same_reads_as)
-    at_least = CONFIG.quantify.bam_min_umis
-    return {
-        "starsolo": "STARsolo EmptyDrops_CR 3000 0.99 10 45000 90000 500 0.01 20000 0.01 10000, on GeneFull",
-        "cellranger": "Cell Ranger's own (EmptyDrops where its version has it)",
-        "bam": f"at least {at_least} UMIs" if at_least else "knee of the UMIs per barcode (velocorpus cells)",
-    }.get(sample.quantifier, "")
+def called_by_of_sample(wildcards):
+    """What the quantifier that called the cells says of it, beside its list."""
+    made = ("results/align/", "results/cellranger/")
+    return [
+        f"{os.path.dirname(cells)}/called_by.txt"
+        for cells in cells_of(wildcards.sample)
+        if cells.startswith(made)
+    ]
+
+
+def cells_called_by(wildcards, input):
+    """By which method the list of `cells_of` was made, for the record in the counts; empty where a tool has told it."""
+    if not input.cells or input.called_by:
+        return ""
+    if input.cells[0].startswith("results/cells/"):
+        at_least = CONFIG.quantify.bam_min_umis
+        return f"at least {at_least} UMIs" if at_least else "knee of the UMIs per barcode (velocorpus cells)"
+    return "given list (samples.tsv)"
 
 
 def gtf_of(wildcards):
@@ -304,7 +309,6 @@ def import_options(wildcards, input):
     call = [CONFIG.quantify.kb_cells] if sample.quantifier == "kb" and not input.cells else []
     return [
         *repeated("--cells", input.cells),
-        *repeated("--cells-called-by", [cells_called_by(wildcards.sample)] if input.cells else []),
         *repeated("--call-cells", call),
         *repeated("--genes", [input.genes] if input.genes else []),
         *repeated("--cell-type", [sample.cell_type] if sample.cell_type else []),

@@ -39,6 +39,7 @@ rule count_reads:
     input:
         bam=bam_of,
         cells=cells_of_sample,
+        called_by=called_by_of_sample,
         gtf=gtf_of,
     output:
         "results/counts/{sample}/outcome.json",
@@ -60,7 +61,7 @@ rule count_reads:
         runtime=lambda wildcards, attempt: 240 * attempt,
     params:
         engine=count_engine,
-        called_by=lambda wildcards: cells_called_by(wildcards.sample),
+        called_by=cells_called_by,
         reference=lambda wildcards: TABLES.samples[wildcards.sample].reference,
         chemistry=lambda wildcards: TABLES.samples[wildcards.sample].chemistry,
     shell:
@@ -68,7 +69,8 @@ rule count_reads:
             "count",
             "velocorpus count --bam {input.bam:q} --barcodes {input.cells:q} --gtf {input.gtf:q} "
             "--sample {wildcards.sample:q} --engine {params.engine:q} --reference={params.reference:q} "
-            "--chemistry={params.chemistry:q} --cells-called-by={params.called_by:q} --threads {threads} "
+            "--chemistry={params.chemistry:q} --threads {threads} "
+            '--cells-called-by={params.called_by:q}"$(cat {input.called_by:q} /dev/null)" '
             "--out results/counts/{wildcards.sample:q}/counts.h5ad",
         )
 
@@ -78,6 +80,7 @@ rule import_counts:
     input:
         counts=counts_to_import,
         cells=cells_of_sample,
+        called_by=called_by_of_sample,
         genes=gene_table_of,
     output:
         "results/counts/{sample}/outcome.json",
@@ -97,10 +100,12 @@ rule import_counts:
     params:
         path=import_path,
         options=import_options,
+        called_by=cells_called_by,
     shell:
         step_of_sample(
             "import",
             "velocorpus import {params.path:q} --sample {wildcards.sample:q} {params.options:q} "
+            '--cells-called-by={params.called_by:q}"$(cat {input.called_by:q} /dev/null)" '
             "--out results/counts/{wildcards.sample:q}/counts.h5ad",
         )
 

@@ -4,6 +4,7 @@ OUTPUTS:
     results/kb/{sample}/counts_unfiltered/cells_x_genes.{mature,nascent,ambiguous}.mtx, genes and barcodes beside
     results/align/{sample}/{aligned.bam, cells.tsv, gene_summary.csv, genefull_summary.csv, Log.final.out}
     results/cellranger/{sample}/run/outs/{possorted_genome_bam.bam, filtered_feature_bc_matrix/barcodes.tsv.gz, ...}
+    called_by.txt beside both lists of cells: the quantifier's version, the method's figures and what it found
 
 Which files a chemistry's barcodes come from, their lengths and the strand: src/velocorpus/reads/chemistries.py.
 """
@@ -76,7 +77,7 @@ rule quantify_kb:
     resources:
         attempt=attempt_of,
         mem_mb=lambda wildcards, input, attempt: (6000 + 2 * input.size_mb) * attempt,
-        runtime=lambda wildcards, attempt: 240 * attempt,
+        runtime=lambda wildcards, input, attempt: round(60 + input.size_mb / 100) * attempt,
     params:
         index=kb_folder,
         chemistry=chemistry_of_sample,
@@ -106,6 +107,7 @@ rule align_starsolo:
     output:
         bam=temp("results/align/{sample}/aligned.bam"),
         cells="results/align/{sample}/cells.tsv",
+        called_by="results/align/{sample}/called_by.txt",
         gene_summary="results/align/{sample}/gene_summary.csv",
         genefull_summary="results/align/{sample}/genefull_summary.csv",
         summary="results/align/{sample}/Log.final.out",
@@ -120,7 +122,7 @@ rule align_starsolo:
     resources:
         attempt=attempt_of,
         mem_mb=lambda wildcards, input, attempt: (4000 + 1.5 * input.size_mb) * attempt,
-        runtime=lambda wildcards, attempt: 480 * attempt,
+        runtime=lambda wildcards, input, attempt: round(120 + input.size_mb / 50) * attempt,
     params:
         index=star_folder,
         chemistry=chemistry_of_sample,
@@ -130,6 +132,7 @@ rule align_starsolo:
     shell:
         # GeneFull comes first because UB is corrected against the first feature only; without Gene the Velocyto
         # matrices can be empty. The barcode read may be longer than barcode and UMI (soloBarcodeReadLength 0).
+        # STAR's log tells of the first feature first; below 45,000 barcodes it says that EmptyDrops had no say.
         step_of_sample(
             "align",
             "STAR --runThreadN {threads} --genomeDir {params.index:q} --parametersFiles {input.parameters:q} "
@@ -143,6 +146,9 @@ rule align_starsolo:
             "--outSAMtype BAM SortedByCoordinate --limitBAMsortRAM $(( {resources.mem_mb} * 500000 )) "
             "--outSAMattributes NH HI CR CB UR UB GX GN sS sQ sM --outFileNamePrefix {params.folder:q}/ && "
             "cd {params.folder:q} && cp Solo.out/GeneFull/filtered/barcodes.tsv cells.tsv && "
+            '{{ echo "STARsolo $(STAR --version) on GeneFull"; sed -nE "s/.*(EmptyDrops_CR filtering parameters: .*|'
+            'nUMImax=.*|number of additional .*|nCB=.* is smaller than emptyCellMinIndex=[0-9]+).*/\\1/p" Log.out | '
+            "sed -n 1,3p; }} | tr -s ' ' | paste -sd ';' > called_by.txt && "
             "cp Solo.out/Gene/Summary.csv gene_summary.csv && cp Solo.out/GeneFull/Summary.csv genefull_summary.csv && "
             "mv Aligned.sortedByCoord.out.bam aligned.bam && rm -rf Solo.out",
             scratch="{params.folder:q}",
@@ -158,6 +164,7 @@ rule count_cellranger:
     output:
         bam=temp("results/cellranger/{sample}/run/outs/possorted_genome_bam.bam"),
         cells="results/cellranger/{sample}/run/outs/filtered_feature_bc_matrix/barcodes.tsv.gz",
+        called_by="results/cellranger/{sample}/run/outs/filtered_feature_bc_matrix/called_by.txt",
         metrics="results/cellranger/{sample}/run/outs/metrics_summary.csv",
         web="results/cellranger/{sample}/run/outs/web_summary.html",
     log:
@@ -170,8 +177,9 @@ rule count_cellranger:
     threads: 16
     resources:
         attempt=attempt_of,
+        # 10x asks for 64 GB whatever the input, and Cell Ranger keeps to what it is given.
         mem_mb=lambda wildcards, attempt: 64000 * attempt,
-        runtime=lambda wildcards, attempt: 1440 * attempt,
+        runtime=lambda wildcards, input, attempt: round(480 + input.size_mb / 30) * attempt,
     params:
         cellranger=CONFIG.quantify.cellranger,
         chemistry=chemistry_of_sample,
@@ -187,6 +195,8 @@ rule count_cellranger:
             "shift; done; done && cd {params.folder:q} && "
             "{params.cellranger:q} count --id=run --transcriptome={params.index:q} --fastqs=fastq --sample=reads "
             "--create-bam=true --chemistry={params.chemistry.cellranger} --nosecondary --disable-ui "
-            "--localcores={threads} --localmem=$(( {resources.mem_mb} / 1024 ))",
+            "--localcores={threads} --localmem=$(( {resources.mem_mb} / 1024 )) && "
+            'echo "$({params.cellranger:q} --version), its own call (no --expect-cells, no --force-cells)" '
+            "> run/outs/filtered_feature_bc_matrix/called_by.txt",
             scratch="{params.folder:q}",
         )

@@ -1,6 +1,8 @@
-"""The workflow fetches both reads of a run of SRA by one job, and how to fetch may change without fetching again."""
+"""The workflow fetches what the tables name: no more at once than allowed, and not again for another way to fetch."""
 
 import gzip
+import hashlib
+import json
 import os
 import random
 import subprocess
@@ -11,6 +13,10 @@ import pytest
 from tests.drills import misbehaving as bad
 from tests.drills.sra_tools import archive, install
 
+from velocorpus.simulate.presets import preset
+from velocorpus.simulate.products import write_sample
+
+TINY = preset("tiny")
 ROOT = Path(__file__).parents[2]
 READ = "results/pairs/sim_a_d1/L001_R1.fastq.gz"
 
@@ -32,7 +38,7 @@ def snakemake(folder, *words):
         "--configfile",
         "config.yaml",
         "--cores",
-        "1",
+        "4",
     ]
     done = subprocess.run(
         ["snakemake", *common, *words], cwd=folder, env=os.environ | {"PATH": path}, capture_output=True, text=True
@@ -60,3 +66,32 @@ def test_a_run_of_sra_is_fetched_once_whatever_the_configuration_says_of_fetchin
     assert gzip.decompress((tmp_path / READ).read_bytes()).decode().splitlines()[1::4] == barcodes
     config.write_text(config.read_text() + "  retries: 9\n")
     assert "Nothing to be done" in snakemake(tmp_path, READ, "--dry-run")
+
+
+@pytest.mark.slow
+def test_counts_that_their_host_packed_are_imported_and_no_more_files_come_at_once_than_allowed(site, tmp_path):
+    (tmp_path / "training.yaml").write_text("{}\n")
+    write_sample(TINY, TINY.sample("sim_01_d1"), tmp_path / "files")
+    content = gzip.compress((tmp_path / "files/counts.h5ad").read_bytes())
+    names = [f"s{number}" for number in range(3)]
+    samples = [
+        "sample\tstudy\torganism\tquantifier\treference\tchemistry",
+        *(f"{n}\ts\thuman\timport\t\t" for n in names),
+    ]
+    md5 = hashlib.md5(content).hexdigest()
+    units = [f"{n}\tu\t{site.keep(f'{n}.h5ad.gz', content)}\t{md5}\t{len(content)}" for n in names]
+    (tmp_path / "samples.tsv").write_text("\n".join(samples) + "\n")
+    (tmp_path / "units.tsv").write_text("\n".join(["sample\tunit\tpath\tpath_md5\tpath_bytes", *units]) + "\n")
+    (tmp_path / "references.tsv").write_text("reference\torganism\tgtf\n")
+    (tmp_path / "config.yaml").write_text(
+        "samples: samples.tsv\nunits: units.tsv\nreferences: references.tsv\n"
+        "training: training.yaml\nfetch: {parallel: 1}\n"
+    )
+    # Each file takes some seconds, so that without the bound all would come at once.
+    site.slow_s = 1.5
+    targets = [f"results/reads/{name}/u.h5ad" for name in names]
+    snakemake(tmp_path, "results/counts/s0/outcome.json", *targets, "--resources", "downloads=1")
+    assert json.loads((tmp_path / "results/counts/s0/outcome.json").read_text())["state"] == "ok"
+    assert site.most_open == 1
+    for target in targets:
+        assert (tmp_path / target).read_bytes() == (tmp_path / "files/counts.h5ad").read_bytes()

@@ -81,7 +81,7 @@ rule fetch_pair:
 
 
 rule fetch_file:
-    """A BAM, or counts of another tool that are one file."""
+    """A BAM, or counts of another tool that are one file, unpacked where their host compressed them once more."""
     input:
         if_local(source_of_file),
     output:
@@ -121,6 +121,7 @@ rule fetch_reference:
         "logs/fetch_reference/{reference}.{kind}.log",
     wildcard_constraints:
         kind="fasta|gtf",
+    retries: RETRIES
     conda:
         "../../envs/velocorpus.yaml"
     resources:

@@ -14,13 +14,14 @@ def attempt_of(wildcards, attempt):
     return attempt
 
 
-def step_of_sample(stage, command, scratch=""):
+def step_of_sample(stage, command, scratch="", given="input"):
     """`command` such that its failure sets the sample aside (docs/workflow.md); its words go into the rule's log.
 
-    It asks for `retries: RETRIES` and the resource `attempt=attempt_of`. `scratch` is a folder of the step's own.
+    It asks for `retries: RETRIES` and the resource `attempt=attempt_of`. `scratch` is a folder of the step's own;
+    `given` are the inputs that are this sample's own.
     """
     return (
-        f"velocorpus attempt {stage} {{input:q}} :: {{output:q}} --sample {{wildcards.sample:q}} --log {{log:q}} "
+        f"velocorpus attempt {stage} {{{given}:q}} :: {{output:q}} --sample {{wildcards.sample:q}} --log {{log:q}} "
         f"--number {{resources.attempt}} --of {TRIES} {f'--scratch {scratch}' if scratch else ''} <<'END'\n{command}\nEND"
     )
 
@@ -152,9 +153,7 @@ def chemistry_of_sample(wildcards):
 
 
 def kb_index(wildcards):
-    return collect(
-        "results/index/kb/{reference}/index.idx", reference=TABLES.samples[wildcards.sample].reference
-    )
+    return collect("results/index/kb/{reference}/index.idx", reference=TABLES.samples[wildcards.sample].reference)
 
 
 def kb_folder(wildcards):
@@ -203,11 +202,7 @@ ALIGNED = ("starsolo", "cellranger", "bam")
 
 def samples_by(*quantifiers):
     """Pattern of the samples that these quantifiers make and that are not to be skipped."""
-    found = [
-        name
-        for name, sample in TABLES.samples.items()
-        if sample.quantifier in quantifiers and not sample.skip
-    ]
+    found = [name for name, sample in TABLES.samples.items() if sample.quantifier in quantifiers and not sample.skip]
     return "|".join(map(re.escape, found)) or "(?!)"
 
 
@@ -255,11 +250,7 @@ def cells_of_sample(wildcards):
 def called_by_of_sample(wildcards):
     """What the quantifier that called the cells says of it, beside its list."""
     made = ("results/align/", "results/cellranger/")
-    return [
-        f"{os.path.dirname(cells)}/called_by.txt"
-        for cells in cells_of(wildcards.sample)
-        if cells.startswith(made)
-    ]
+    return [f"{os.path.dirname(cells)}/called_by.txt" for cells in cells_of(wildcards.sample) if cells.startswith(made)]
 
 
 def cells_called_by(wildcards, input):

@@ -134,7 +134,6 @@ rule tell_status:
     input:
         outcomes=outcomes_of(TABLES.samples),
         totals=collect("results/totals/{sample}.feather", sample=TABLES.corpus_samples),
-        duplicates=["results/understood/duplicates.json"] if CHECKED_SAMPLES else [],
     output:
         tsv="results/status.tsv",
         table="results/evaluate/status.json",

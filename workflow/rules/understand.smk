@@ -2,13 +2,12 @@
 
 OUTPUTS:
     results/index/kmers/{reference}.npz
-    results/understood/{sample}/{chemistry.json, qc.json, sketch.npy}
-    results/understood/duplicates.json
-    logs/check_chemistry/{sample}.json, logs/check_reads/{sample}.json    what was found, also when refused
+    results/understood/{sample}/{chemistry.json, qc.json, sketch.npz, duplicates.json}
+    results/understood/sketches/{size}/{number}.npz
+    logs/{check_chemistry, check_reads, check_duplicates}/{sample}.json    what was found, also when refused
 
-The tables stay the truth: nothing found here changes a command, it only lets a sample pass or not. Duplicates are
-told in the report and in the status of the samples; they hold nobody up, since that would have every sample wait for
-the last one's reads.
+The tables stay the truth: nothing found here changes a command, it only lets a sample pass or not. A sample is held
+against the rows above it only, so that a row added below changes nothing for those that are there.
 """
 
 
@@ -70,9 +69,11 @@ rule check_reads:
     input:
         reads=lanes,
         whitelist=own_whitelist,
+        # A sample that was set aside must not stand in the way of one with the same reads.
+        chemistry="results/understood/{sample}/chemistry.json",
     output:
         qc="results/understood/{sample}/qc.json",
-        sketch="results/understood/{sample}/sketch.npy",
+        sketch="results/understood/{sample}/sketch.npz",
     log:
         "logs/check_reads/{sample}.log",
     benchmark:
@@ -98,26 +99,56 @@ rule check_reads:
         step_of_sample(
             "reads",
             "velocorpus reads-qc {input.reads:q} --chemistry {params.chemistry:q} {params.whitelist:q} "
-            "{params.limits:q} --sketch {output.sketch:q} --out logs/check_reads/{wildcards.sample}.json && "
+            "{params.limits:q} --sample {wildcards.sample:q} --sketch {output.sketch:q} "
+            "--out logs/check_reads/{wildcards.sample}.json && "
             "cp logs/check_reads/{wildcards.sample}.json {output.qc:q}",
         )
 
 
-rule find_duplicates:
-    """Samples that share their molecules with an earlier one: a library deposited or sequenced twice."""
+rule join_sketches:
+    """Sketches of consecutive rows in one file: thousands of samples need not each name thousands."""
     input:
-        sketches_in_order,
+        sketches_of_block,
     output:
-        "results/understood/duplicates.json",
+        "results/understood/sketches/{size}/{number}.npz",
     log:
-        "logs/find_duplicates/all.log",
+        "logs/join_sketches/{size}/{number}.log",
+    wildcard_constraints:
+        size=r"\d+",
+        number=r"\d+",
     conda:
         "../../envs/velocorpus.yaml"
     resources:
-        mem_mb=lambda wildcards, input, attempt: (1000 + 20 * input.size_mb) * attempt,
-        runtime=30,
+        mem_mb=500,
+        runtime=10,
+    shell:
+        "velocorpus reads-sketches {input:q} --out {output:q} 2> {log:q}"
+
+
+rule check_duplicates:
+    """A sample whose molecules a row above has too is that library once more, and is set aside."""
+    input:
+        sketch="results/understood/{sample}/sketch.npz",
+        above=sketches_before,
+    output:
+        "results/understood/{sample}/duplicates.json",
+    log:
+        "logs/check_duplicates/{sample}.log",
+    retries: RETRIES
+    conda:
+        "../../envs/velocorpus.yaml"
+    resources:
+        attempt=attempt_of,
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=lambda wildcards, attempt: 10 * attempt,
     params:
-        sketches=sketches_named,
+        above=lambda wildcards, input: repeated("--earlier", input.above),
         max_shared=CONFIG.reads_qc.max_shared,
     shell:
-        "velocorpus reads-duplicates {params.sketches:q} --max-shared {params.max_shared} --out {output:q} 2> {log:q}"
+        step_of_sample(
+            "duplicates",
+            "velocorpus reads-duplicates {input.sketch:q} {params.above:q} --max-shared {params.max_shared} "
+            "--out logs/check_duplicates/{wildcards.sample}.json && "
+            "cp logs/check_duplicates/{wildcards.sample}.json {output:q}",
+            given="input.sketch",
+        )

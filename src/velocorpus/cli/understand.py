@@ -1,4 +1,4 @@
-"""`velocorpus kmers`, `chemistry`, `reads-qc`, `reads-duplicates`: what reads are, before anything expensive."""
+"""`velocorpus kmers`, `chemistry`, `reads-qc`, `reads-sketches`, `reads-duplicates`: what reads are, asked first."""
 
 import sys
 from pathlib import Path
@@ -9,6 +9,8 @@ import typer
 from velocorpus.errors import UserMistake
 
 if TYPE_CHECKING:
+    from numpy import ndarray
+
     from velocorpus.reads.chemistry.look import Look
 
 File = TypeVar("File")
@@ -113,7 +115,8 @@ def reads_qc(
     fastq: Annotated[list[Path], typer.Argument(help="Read 1 and read 2 of each lane in turn.")],
     chemistry: Annotated[str, typer.Option(help="10xv2, 10xv3, …")],
     out: Annotated[Path, typer.Option(help="What was measured, JSON; written when refused, too.")],
-    sketch: Annotated[Path, typer.Option(help="The sample's molecules in brief, .npy, for reads-duplicates.")],
+    sketch: Annotated[Path, typer.Option(help="The sample's molecules in brief, .npz, for reads-duplicates.")],
+    sample: Annotated[str, typer.Option(help="Its name in the sketch.")],
     whitelist: Annotated[Path | None, typer.Option(help="The sample's own list of barcodes.")] = None,
     min_valid_barcodes: Annotated[float, typer.Option(min=0, max=1, help="Share of barcodes on the list.")] = 0.4,
     max_poly_t: Annotated[float, typer.Option(min=0, max=1, help="Share of cDNA reads, and of UMIs, of T.")] = 0.5,
@@ -143,7 +146,7 @@ def reads_qc(
     failures = quality.failures(min_valid_barcodes=min_valid_barcodes, max_poly_t=max_poly_t)
     refusal = f"The reads fail their check: {'; '.join(failures)}." if failures else None
     molecules = sketches.sketch_reads([first for first, _ in pairs], barcodes, geometry.umi_len, most=sketch_reads)
-    sketches.write_sketch(sketch, molecules)
+    sketches.write_sketches(sketch, {sample: molecules})
     write_json(
         out, quality.as_json() | {"refused": refusal, "sample": {"reads": reads, "window": window, "seed": seed}}
     )
@@ -151,33 +154,54 @@ def reads_qc(
         raise UserMistake(refusal)
 
 
+@app.command("reads-sketches")
+def reads_sketches(
+    out: Annotated[Path, typer.Option(help="All of them, .npz.")],
+    sketch: Annotated[list[Path] | None, typer.Argument(help="Files of reads-qc, or of this command.")] = None,
+) -> None:
+    """Put sketches into one file, in their order; samples that were set aside have none."""
+    from velocorpus.reads.chemistry.sketch import write_sketches
+
+    write_sketches(out, _sketches(sketch))
+
+
 @app.command("reads-duplicates")
 def reads_duplicates(
-    out: Annotated[Path, typer.Option(help="Which sample repeats an earlier one, JSON.")],
-    sketch: Annotated[
-        list[str] | None, typer.Option(help="SAMPLE=FILE of reads-qc, in the order of samples.tsv.")
+    sketch: Annotated[Path, typer.Argument(help="The sample's sketch, of reads-qc.")],
+    out: Annotated[Path, typer.Option(help="Which sample it repeats, JSON; written when refused, too.")],
+    earlier: Annotated[
+        list[Path] | None,
+        typer.Option(help="Sketches of other samples, which it must not repeat; the first that it does is named."),
     ] = None,
     max_shared: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of molecules that two samples may have.")
+        float, typer.Option(min=0, max=1, help="Share of its molecules that another sample may have, too.")
     ] = 0.1,
 ) -> None:
-    """List the samples whose molecules an earlier sample has too: one library deposited or sequenced twice."""
+    """Refuse a sample whose reads are those of another: one library that was deposited or sequenced twice."""
     from velocorpus.files import write_json
-    from velocorpus.outcomes.outcome import refusal_at
-    from velocorpus.reads.chemistry.sketch import read_sketch, sharing
+    from velocorpus.reads.chemistry.sketch import read_sketches, repeated_from
 
-    given = list(map(_assignment, sketch or []))
-    # In place of the sketch of a sample that was set aside stands the reason.
-    sketches = {name: read_sketch(path) for name, path in given if refusal_at(path) is None}
-    pairs = sharing(sketches, max_shared)
-    first: dict[str, dict[str, Any]] = {}
-    for pair in pairs:
-        # The first in the table stands for all that repeat it.
-        of = first.get(pair.first, {}).get("of", pair.first)
-        first.setdefault(pair.second, {"of": of, "shared": pair.shared})
-    write_json(out, {"duplicates": first, "pairs": [vars(pair) for pair in pairs], "max_shared": max_shared})
-    for name, found in first.items():
-        print(f"{name} shares {found['shared']:.0%} of its molecules with {found['of']}", file=sys.stderr)
+    ((sample, molecules),) = read_sketches(sketch).items()
+    others = _sketches(earlier)
+    others.pop(sample, None)
+    of, share = repeated_from(molecules, others, max_shared) or (None, None)
+    refusal = of and (
+        f"{sample} shares {share:.0%} of its molecules with {of} ({max_shared:.0%} are allowed): one library twice. "
+        f"Give all its reads to one of them, declare a second count by same_reads_as, or skip {of} to have {sample}"
+    )
+    write_json(out, {"of": of, "shared": share, "max_shared": max_shared, "compared": len(others), "refused": refusal})
+    if refusal:
+        raise UserMistake(f"{refusal}.")
+
+
+def _sketches(files: list[Path] | None) -> "dict[str, ndarray]":
+    """The sketches in files, but for those of samples that were set aside: there the reason stands instead."""
+    from velocorpus.outcomes.outcome import refusal_at
+    from velocorpus.reads.chemistry.sketch import read_sketches
+
+    return {
+        name: sketch for file in files or [] if refusal_at(file) is None for name, sketch in read_sketches(file).items()
+    }
 
 
 def _lists(given: list[str] | None) -> Any:

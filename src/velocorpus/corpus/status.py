@@ -13,8 +13,7 @@ import pyarrow as pa
 from velocorpus import names
 from velocorpus.corpus import schema
 from velocorpus.evaluation.table import Table
-from velocorpus.files import read_json
-from velocorpus.outcomes.outcome import OUTCOME_FILE, read_outcome
+from velocorpus.outcomes.outcome import OUTCOME_FILE, read_outcome, refusal_at
 
 PENDING = "pending"
 
@@ -36,9 +35,7 @@ class Row:
 
 def status(samples: Mapping[str, Mapping[str, str]], results: Path) -> list[Row]:
     """One row for each of `samples` (their rows of samples.tsv), in that order, from the files in `results`."""
-    path = results / "understood" / "duplicates.json"
-    twins = read_json(path)["duplicates"] if path.exists() else {}
-    return [_row(sample, about.get(names.STUDY, ""), results, twins.get(sample)) for sample, about in samples.items()]
+    return [_row(sample, about.get(names.STUDY, ""), results) for sample, about in samples.items()]
 
 
 def to_tsv(rows: Sequence[Row]) -> str:
@@ -71,7 +68,7 @@ def _said(row: Row) -> str:
     return f"{row.sample}: {row.reason}"
 
 
-def _row(sample: str, study: str, results: Path, twin: Mapping[str, Any] | None) -> Row:
+def _row(sample: str, study: str, results: Path) -> Row:
     path = results / "counts" / sample / OUTCOME_FILE
     costs = _costs(sample, results)
     if not path.exists():
@@ -86,10 +83,9 @@ def _row(sample: str, study: str, results: Path, twin: Mapping[str, Any] | None)
         cells = figures.get("cells")
         if cells == 0:
             reason = f"none of its {figures['cells_in']} cells has {about['min_counts']} spliced counts"
-    if twin and cells:  # a second count of the same reads is not in the corpus
-        reason = (
-            f"shares {twin['shared']:.0%} of its molecules with {twin['of']}; the corpus has both, see the column skip"
-        )
+    # Rows that came above it, or a stricter limit, do not take away what is counted.
+    if outcome.state == "ok" and (twin := refusal_at(results / "understood" / sample / "duplicates.json")):
+        reason = f"{twin.reason} It was counted before and stays in the corpus."
     return Row(sample, study, outcome.stage, outcome.state, reason, cells, *costs)
 
 

@@ -1,4 +1,4 @@
-"""`chemistry`, `reads-qc` and `reads-duplicates` end with one sentence and leave what they found."""
+"""`chemistry`, `reads-qc`, `reads-sketches` and `reads-duplicates` end with one sentence and leave what they found."""
 
 import json
 
@@ -7,6 +7,7 @@ import pytest
 
 from velocorpus.reads.chemistry.barcode_lists import BarcodeList
 from velocorpus.reads.chemistry.kmers import write_index
+from velocorpus.reads.chemistry.sketch import read_sketches, write_sketches
 from velocorpus.simulate.libraries import make_library, two_species
 
 
@@ -80,8 +81,8 @@ def test_wrong_options_are_explained(velocorpus, options, said):
     assert said in done.stderr
 
 
-def qc(reads, tmp_path, *options):
-    outputs = ("--out", tmp_path / "qc.json", "--sketch", tmp_path / "sketch.npy")
+def qc(reads, tmp_path, *options, sample="a"):
+    outputs = ("--out", tmp_path / "qc.json", "--sketch", tmp_path / f"{sample}.npz", "--sample", sample)
     fastqs = (reads / "1.fastq", reads / "2.fastq")
     return ("reads-qc", *fastqs, "--chemistry", "10xv3", "--whitelist", reads / "list.txt", *outputs, *options)
 
@@ -89,7 +90,7 @@ def qc(reads, tmp_path, *options):
 def test_reads_are_measured_and_sketched(velocorpus, reads, tmp_path):
     assert velocorpus(*qc(reads, tmp_path)).returncode == 0
     assert json.loads((tmp_path / "qc.json").read_text())["valid_barcodes"]["share"] > 0.8
-    assert len(np.load(tmp_path / "sketch.npy")) > 1000
+    assert len(read_sketches(tmp_path / "a.npz")["a"]) > 1000
 
 
 def test_reads_beyond_a_limit_are_refused_with_what_was_measured(velocorpus, reads, tmp_path):
@@ -99,13 +100,36 @@ def test_reads_beyond_a_limit_are_refused_with_what_was_measured(velocorpus, rea
     assert json.loads((tmp_path / "qc.json").read_text())["refused"]
 
 
-def test_duplicates_name_the_first_of_them_and_pass_over_samples_set_aside(velocorpus, reads, tmp_path):
+def sketched(folder, name, start, n=1000):
+    """A sketch of the molecules `start`, `start` + 1, …, hashed as nothing is."""
+    write_sketches(folder / f"{name}.npz", {name: np.arange(start, start + n, dtype=np.uint64)})
+    return folder / f"{name}.npz"
+
+
+def test_a_sample_is_refused_for_the_first_that_it_repeats(velocorpus, tmp_path):
     from velocorpus.outcomes.outcome import write_outcome
 
-    velocorpus(*qc(reads, tmp_path))
-    write_outcome(tmp_path / "aside.npy", sample="c", state="refused", reason="no reads", stage="reads")
-    sketches = {"a": "sketch.npy", "b": "sketch.npy", "c": "aside.npy", "d": "sketch.npy"}
-    named = [text for name, file in sketches.items() for text in ("--sketch", f"{name}={tmp_path / file}")]
-    assert velocorpus("reads-duplicates", *named, "--out", tmp_path / "d.json").returncode == 0
-    found = json.loads((tmp_path / "d.json").read_text())["duplicates"]
-    assert found == {"b": {"of": "a", "shared": 1.0}, "d": {"of": "a", "shared": 1.0}}
+    other, one, two = sketched(tmp_path, "o", 9000), sketched(tmp_path, "one", 0), sketched(tmp_path, "two", 100)
+    aside = tmp_path / "aside.npz"
+    write_outcome(aside, sample="aside", state="refused", reason="no reads", stage="reads")
+    assert velocorpus("reads-sketches", other, aside, one, "--out", tmp_path / "block.npz").returncode == 0
+    found = velocorpus("reads-duplicates", two, "--earlier", tmp_path / "block.npz", "--out", tmp_path / "d.json")
+    assert found.returncode == 2
+    assert "two shares 90% of its molecules with one (10% are allowed)" in found.stderr
+    assert json.loads((tmp_path / "d.json").read_text())["of"] == "one"
+
+
+@pytest.mark.parametrize("options", [("--max-shared", 0.99), ()])
+def test_a_new_library_passes(velocorpus, tmp_path, options):
+    one, other = sketched(tmp_path, "one", 0), sketched(tmp_path, "other", 100 if options else 5000)
+    above = [text for file in (one, other) for text in ("--earlier", file)]
+    # A sketch is never held against itself.
+    done = velocorpus("reads-duplicates", other, *above, *options, "--out", tmp_path / "d.json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "d.json").read_text()) == {
+        "compared": 1,
+        "max_shared": options[1] if options else 0.1,
+        "of": None,
+        "refused": None,
+        "shared": None,
+    }

@@ -6,7 +6,6 @@ import pytest
 from velocorpus.corpus import schema
 from velocorpus.corpus.status import status, to_table, to_tsv
 from velocorpus.corpus.totals import Totals
-from velocorpus.files import write_json
 from velocorpus.outcomes.outcome import write_outcome
 
 SAMPLES = {name: {"study": "s"} for name in ("b", "a", "empty", "late")}
@@ -45,9 +44,12 @@ def test_every_sample_has_a_row_in_the_order_of_the_table(results):
     ]
 
 
-def test_a_library_that_is_there_twice_is_told(results):
-    write_json(results / "understood/duplicates.json", {"duplicates": {"b": {"of": "z", "shared": 0.973}}})
-    assert status(SAMPLES, results)[0].reason.startswith("shares 97% of its molecules with z;")
+def test_a_library_that_was_counted_before_its_twin_came_above_it_is_told(results):
+    twin = results / "understood/b/duplicates.json"
+    write_outcome(twin, sample="b", state="refused", reason="It shares 97% with z.", stage="duplicates")
+    assert status(SAMPLES, results)[0].reason == (
+        "It shares 97% with z. It was counted before and stays in the corpus."
+    )
 
 
 def test_costs_are_summed_over_a_samples_jobs(results):

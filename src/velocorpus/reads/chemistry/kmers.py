@@ -8,6 +8,7 @@ chance.
 
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -54,11 +55,11 @@ def write_index(path: Path | str, index: KmerIndex) -> None:
 def read_index(path: Path | str) -> KmerIndex:
     """Read what `write_index` wrote; anything else is refused."""
     try:
-        with np.load(existing(path, "k-mer index")) as parts:
+        with existing(path, "k-mer index").open("rb") as raw, np.load(raw) as parts:
             if int(parts["format"]) != FORMAT:
                 raise KeyError("format")
             return KmerIndex(str(parts["name"]), str(parts["organism"]), int(parts["every"]), parts["kmers"])
-    except (KeyError, ValueError, OSError, EOFError, AttributeError):
+    except (KeyError, ValueError, OSError, EOFError, TypeError, BadZipFile):
         raise UserMistake(f"{path} is not a k-mer index of this version; make it by `velocorpus kmers`.") from None
 
 

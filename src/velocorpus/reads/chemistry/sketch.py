@@ -1,22 +1,21 @@
-"""Sketches of samples by their molecules, and which samples share theirs.
+"""Sketches of samples by their molecules, and whether a sample's are those of another.
 
 A sketch is the `SIZE` smallest hashes of the pairs of barcode and UMI (bottom-k MinHash, Broder 1997). Two samples of
 different libraries share next to none; one library deposited twice, or sequenced twice, shares most of them, whatever
 the order, the depth or the names of its reads.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import combinations, islice
+from itertools import islice
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
 from velocorpus.errors import UserMistake
 from velocorpus.files import existing, replacing
 from velocorpus.reads.chemistry.barcode_lists import BarcodeList
-from velocorpus.reads.chemistry.sampling import encode, words
+from velocorpus.reads.chemistry.sampling import encode, fastq_records, words
 
 SIZE = 2000
 CHUNK = 100_000
@@ -24,25 +23,14 @@ CHUNK = 100_000
 MIN_COMPARED = 100
 
 
-@dataclass(frozen=True)
-class Pair:
-    """Two samples and the share of the smaller one's molecules that the other has too."""
-
-    first: str
-    second: str
-    shared: float
-
-
 def sketch_reads(paths: Sequence[Path | str], barcodes: BarcodeList, umi_len: int, *, most: int) -> np.ndarray:
     """The smallest hashes of the molecules of barcode reads: uint64, ascending, at most `SIZE`.
 
     Of each file `most` reads are read, 0 for all. Only listed barcodes with a whole UMI of more than one base count.
     """
-    import dnaio
-
     smallest = np.zeros(0, np.uint64)
     for path in paths:
-        with dnaio.open(path, fileformat="fastq") as records:
+        with fastq_records(path) as records:
             reads = (record.sequence for record in (islice(records, most) if most else records))
             while chunk := list(islice(reads, CHUNK)):
                 hashes = _hashes(chunk, barcodes, umi_len)
@@ -69,21 +57,25 @@ def _mixed(values: np.ndarray) -> np.ndarray:
     return values ^ (values >> np.uint64(31))
 
 
-def write_sketch(path: Path | str, sketch: np.ndarray) -> None:
-    """Write a sketch as .npy."""
+def write_sketches(path: Path | str, sketches: Mapping[str, np.ndarray]) -> None:
+    """Write samples' sketches as .npz; equal sketches in equal order are equal bytes."""
     with replacing(path) as aside, aside.open("wb") as out:
-        np.save(out, sketch)
+        np.savez(
+            out,
+            samples=np.array(list(sketches), dtype=str),
+            ends=np.cumsum([len(sketch) for sketch in sketches.values()], dtype=np.int64),
+            hashes=np.concatenate([np.zeros(0, np.uint64), *sketches.values()]),
+        )
 
 
-def read_sketch(path: Path | str) -> np.ndarray:
-    """Read a sketch; anything else is refused."""
+def read_sketches(path: Path | str) -> dict[str, np.ndarray]:
+    """The sketches of a file by sample, in its order; anything else is refused."""
     try:
-        sketch = np.load(existing(path, "sketch"))
-    except (ValueError, EOFError):
+        with existing(path, "sketch").open("rb") as raw, np.load(raw) as parts:
+            hashes = np.split(parts["hashes"], parts["ends"][:-1]) if len(parts["ends"]) else []
+            return dict(zip(parts["samples"].tolist(), hashes, strict=True))
+    except (KeyError, ValueError, OSError, EOFError, TypeError, BadZipFile):
         raise UserMistake(f"{path} is no sketch of reads; make it by `velocorpus reads-qc`.") from None
-    if not isinstance(sketch, np.ndarray) or sketch.dtype != np.uint64 or sketch.ndim != 1:
-        raise UserMistake(f"{path} is no sketch of reads; make it by `velocorpus reads-qc`.")
-    return sketch
 
 
 def shared(a: np.ndarray, b: np.ndarray) -> float:
@@ -97,25 +89,9 @@ def shared(a: np.ndarray, b: np.ndarray) -> float:
     return len(np.intersect1d(a, b, assume_unique=True)) / fewest if fewest >= MIN_COMPARED else 0.0
 
 
-def sharing(sketches: Mapping[str, np.ndarray], max_shared: float) -> list[Pair]:
-    """The pairs of samples that share more than `max_shared`, in the order of `sketches`.
-
-    Only pairs with a hash in common are compared: thousands of samples take seconds.
-    """
-    names = list(sketches)
-    owner = np.repeat(np.arange(len(names)), [len(sketches[name]) for name in names])
-    hashes = np.concatenate([sketches[name] for name in names]) if names else np.zeros(0, np.uint64)
-    order = np.argsort(hashes, kind="stable")
-    hashes, owner = hashes[order], owner[order]
-    together: Counter[tuple[int, int]] = Counter()
-    edges = np.flatnonzero(np.diff(hashes) != 0) + 1
-    for group in np.split(owner, edges) if _has_equal(hashes) else []:
-        if len(group) > 1:
-            together.update(combinations(group.tolist(), 2))
-    pairs = [Pair(names[i], names[j], round(shared(sketches[names[i]], sketches[names[j]]), 4)) for i, j in together]
-    found = [pair for pair in pairs if pair.shared > max_shared]
-    return sorted(found, key=lambda pair: (names.index(pair.first), names.index(pair.second)))
-
-
-def _has_equal(hashes: np.ndarray) -> bool:
-    return bool((np.diff(hashes) == 0).any())
+def repeated_from(sketch: np.ndarray, earlier: Mapping[str, np.ndarray], max_shared: float) -> tuple[str, float] | None:
+    """The first of `earlier` with which a sample shares more than `max_shared`, and how much; None where it is new."""
+    for name, other in earlier.items():
+        if (found := shared(sketch, other)) > max_shared:
+            return name, found
+    return None

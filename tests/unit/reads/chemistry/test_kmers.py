@@ -13,6 +13,9 @@ from velocorpus.simulate.libraries import substitute
 READS = np.stack([transcript[900 : 900 + 91] for transcript in HUMAN.transcripts])
 
 
+ARRAY = b"\x93NUMPY\x01\x00v\x00{'descr': '<f8', 'fortran_order': False, 'shape': (0,), }".ljust(127) + b"\n"
+
+
 def turned(codes):
     return (3 - codes[:, ::-1]).astype(np.uint8)
 
@@ -67,7 +70,7 @@ def test_an_index_is_read_as_it_was_written_and_equal_ones_are_equal_bytes(tmp_p
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
 
 
-@pytest.mark.parametrize("content", [b"", b"text", b"\x93NUMPY"])
+@pytest.mark.parametrize("content", [b"", b"text", b"\x93NUMPY", b"PK\x03\x04", ARRAY])
 def test_another_file_is_no_index(tmp_path, content):
     (tmp_path / "x.npz").write_bytes(content)
     with pytest.raises(UserMistake, match="is not a k-mer index"):

@@ -7,7 +7,7 @@ from libraries import LISTS, library, write
 from velocorpus.errors import UserMistake
 from velocorpus.reads.chemistry.quality import measure
 from velocorpus.reads.chemistry.sampling import sample_reads
-from velocorpus.reads.chemistry.sketch import SIZE, read_sketch, shared, sharing, sketch_reads, write_sketch
+from velocorpus.reads.chemistry.sketch import SIZE, read_sketches, repeated_from, shared, sketch_reads, write_sketches
 
 V3 = LISTS["10xv3"]
 
@@ -55,9 +55,12 @@ def test_umis_of_one_base_are_no_molecules(tmp_path):
     assert not len(sketch(write(tmp_path / "t.fq.gz", codes)))
 
 
-def test_samples_that_share_are_listed_in_order(library_files):
-    found = sharing({name: sketch(path) for name, path in library_files.items()}, 0.1)
-    assert [(pair.first, pair.second) for pair in found] == [("one", "again"), ("one", "half"), ("again", "half")]
+def test_the_first_of_the_samples_that_share_is_named(library_files):
+    sketches = {name: sketch(path) for name, path in library_files.items()}
+    half = sketches.pop("half")
+    assert repeated_from(half, sketches, 0.1) == ("one", 1.0)
+    assert repeated_from(half, {"two": sketches["two"]}, 0.1) is None
+    assert repeated_from(half, sketches, 1.0) is None
 
 
 def test_small_sketches_say_nothing():
@@ -65,12 +68,31 @@ def test_small_sketches_say_nothing():
     assert shared(few, few) == 0
 
 
-def test_a_sketch_is_read_as_it_was_written(tmp_path, library_files):
-    write_sketch(tmp_path / "s.npy", sketch(library_files["one"]))
-    assert (read_sketch(tmp_path / "s.npy") == sketch(library_files["one"])).all()
-    (tmp_path / "x.npy").write_text("text")
-    with pytest.raises(UserMistake, match="no sketch"):
-        read_sketch(tmp_path / "x.npy")
+def test_sketches_are_read_as_they_were_written_and_equal_ones_are_equal_bytes(tmp_path, library_files):
+    whole = {name: sketch(library_files[name]) for name in ("two", "one")} | {"none": np.zeros(0, np.uint64)}
+    for name in "ab":
+        write_sketches(tmp_path / f"{name}.npz", whole)
+    again = read_sketches(tmp_path / "a.npz")
+    assert list(again) == list(whole)
+    assert all((again[name] == whole[name]).all() for name in whole)
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+    write_sketches(tmp_path / "empty.npz", {})
+    assert read_sketches(tmp_path / "empty.npz") == {}
+
+
+@pytest.mark.parametrize("content", [b"text", b"", b"PK\x03\x04"])
+def test_another_file_is_no_sketch(tmp_path, content):
+    (tmp_path / "x.npz").write_bytes(content)
+    with pytest.raises(UserMistake, match="is no sketch"):
+        read_sketches(tmp_path / "x.npz")
+
+
+def test_a_fault_after_thousands_of_reads_is_the_files(tmp_path, library_files):
+    import gzip
+
+    (tmp_path / "x.fq.gz").write_bytes(gzip.compress(gzip.decompress(library_files["one"].read_bytes())[:-9]))
+    with pytest.raises(UserMistake, match="not a sound FASTQ"):
+        sketch(tmp_path / "x.fq.gz")
 
 
 def quality(folder, change=lambda files: None):

@@ -153,7 +153,9 @@ def chemistry_of_sample(wildcards):
 
 
 def kb_index(wildcards):
-    return collect("results/index/kb/{reference}/index.idx", reference=TABLES.samples[wildcards.sample].reference)
+    return collect(
+        "results/index/kb/{reference}/index.idx", reference=TABLES.samples[wildcards.sample].reference
+    )
 
 
 def kb_folder(wildcards):
@@ -202,7 +204,11 @@ ALIGNED = ("starsolo", "cellranger", "bam")
 
 def samples_by(*quantifiers):
     """Pattern of the samples that these quantifiers make and that are not to be skipped."""
-    found = [name for name, sample in TABLES.samples.items() if sample.quantifier in quantifiers and not sample.skip]
+    found = [
+        name
+        for name, sample in TABLES.samples.items()
+        if sample.quantifier in quantifiers and not sample.skip
+    ]
     return "|".join(map(re.escape, found)) or "(?!)"
 
 
@@ -250,7 +256,11 @@ def cells_of_sample(wildcards):
 def called_by_of_sample(wildcards):
     """What the quantifier that called the cells says of it, beside its list."""
     made = ("results/align/", "results/cellranger/")
-    return [f"{os.path.dirname(cells)}/called_by.txt" for cells in cells_of(wildcards.sample) if cells.startswith(made)]
+    return [
+        f"{os.path.dirname(cells)}/called_by.txt"
+        for cells in cells_of(wildcards.sample)
+        if cells.startswith(made)
+    ]
 
 
 def cells_called_by(wildcards, input):

@@ -7,7 +7,11 @@ def checked_as(name):
     """The sample whose check of reads holds for this one: those of a second count are the first one's."""
     sample, other = TABLES.samples[name], TABLES.samples.get(TABLES.samples[name].same_reads_as)
     alike = ("reference", "chemistry", "whitelist")
-    if other is None or not other.from_fastq or any(getattr(sample, key) != getattr(other, key) for key in alike):
+    if (
+        other is None
+        or not other.from_fastq
+        or any(getattr(sample, key) != getattr(other, key) for key in alike)
+    ):
         return name
     return other.sample
 
@@ -47,7 +51,9 @@ def not_repeated(name):
 
 
 def sketches_between(start, end):
-    return [f"results/understood/{name}/sketch.npz" for name in LIBRARIES[start:end] if name in CHECKED_SAMPLES]
+    return [
+        f"results/understood/{name}/sketch.npz" for name in LIBRARIES[start:end] if name in CHECKED_SAMPLES
+    ]
 
 
 def sketches_of_block(wildcards):

@@ -37,6 +37,9 @@ def test_the_exit_code_says_whether_another_try_may_help(velocorpus, site, tmp_p
         (["sra:SRR1", "--read2", "2.gz"], "--read2 needs --chemistry"),
         (["a.gz", "--chemistry", "10xv3"], "--chemistry and --read go together"),
         (["a.gz", "--bytes", "many"], "--bytes many: give a whole number"),
+        (["sra:SRR1", "--md5", "0" * 32], "leave out --md5 and --bytes"),
+        (["sra:SRR1", "--chemistry", "10xv3", "--read", "1"], "sra:SRR1 holds every read; give --read2"),
+        (["http://127.0.0.1:9/a.gz", "--chemistry", "10xv9", "--read", "1"], "chemistry '10xv9' cannot be quantified"),
         (["ftp://far/a.gz"], "allowed are a path, http(s)://, s3:// and sra:RUN"),
     ],
 )

@@ -6,6 +6,7 @@ together in the same way. Not done, and refused: 5' libraries sequenced from bot
 """
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +19,20 @@ COMPLEMENT = str.maketrans("ACGTN", "TGCAN")
 def bam_to_fastq(bam: Path, read1: Path, read2: Path, *, source: str, threads: int = 1) -> Counter[str]:
     """Write the FASTQs of `bam` (`source` in refusals); returns how many records of which kind there were.
 
-    Kinds: `read`, `secondary` (left out: the same read again), `without raw barcode` (left out). Refused: a BAM
-    without any read that has raw barcode, UMI and sequence, and one with mates.
+    Kinds: `read` (some of them `unmapped`), `secondary` (left out: the same read again), `without raw barcode` (left
+    out). Refused: what cannot be read as BAM, one without any read that has raw barcode, UMI and sequence, one with
+    mates.
     """
-    import pysam
     from isal import igzip_threaded
 
     kinds: Counter[str] = Counter()
     # Bytes of a record of R1 beside its name: 2 for each base of barcode and UMI.
     n_barcode = 0
-    pysam.set_verbosity(0)
     with (
-        pysam.AlignmentFile(str(bam), check_sq=False, threads=threads) as records,
         igzip_threaded.open(read1, "wb", threads=threads) as one,
         igzip_threaded.open(read2, "wb", threads=threads) as two,
     ):
-        for record in records:
+        for record in _records(bam, source, threads):
             if record.is_secondary or record.is_supplementary:
                 kinds["secondary"] += 1
                 continue
@@ -59,6 +58,17 @@ def bam_to_fastq(bam: Path, read1: Path, read2: Path, *, source: str, threads: i
             "FASTQ can be made of it; count it as it is (quantifier 'bam')."
         )
     return kinds
+
+
+def _records(bam: Path, source: str, threads: int) -> Iterator[Any]:
+    import pysam
+
+    pysam.set_verbosity(0)
+    try:
+        with pysam.AlignmentFile(str(bam), check_sq=False, threads=threads) as records:
+            yield from records
+    except (OSError, ValueError) as error:
+        raise UserMistake(f"{source} cannot be read as BAM ({error}); look for another copy.") from None
 
 
 def _fastq(record: Any) -> tuple[bytes, bytes]:

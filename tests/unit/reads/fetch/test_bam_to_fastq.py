@@ -9,6 +9,7 @@ import pytest
 
 from velocorpus.errors import UserMistake
 from velocorpus.reads.fetch.bam_to_fastq import bam_to_fastq
+from velocorpus.reads.fetch.pairs import fetch_pair
 
 RAW = {"CR": "ACGTACGTACGTACGT", "CY": "FFFFFFFFFFFFFFFF", "UR": "TTTTGGGGCC", "UY": "::::::::::"}
 
@@ -75,6 +76,14 @@ def test_a_bam_without_raw_barcodes_is_refused(tmp_path):
         turned(tmp_path, {"tags": {"CR": ""}})
 
 
+def test_a_bam_whose_records_are_no_records_is_refused(tmp_path):
+    with pytest.raises(UserMistake, match=r"a\.bam cannot be read as BAM"):
+        turned(tmp_path, {"bases": "ACGT", "quality": "FFFF"})
+    (tmp_path / "no.bam").write_bytes(gzip.compress(b"no BAM"))
+    with pytest.raises(UserMistake, match=r"no\.bam cannot be read as BAM"):
+        bam_to_fastq(tmp_path / "no.bam", tmp_path / "1.fastq.gz", tmp_path / "2.fastq.gz", source="no.bam")
+
+
 def test_a_bam_with_mates_is_refused(tmp_path):
     with pytest.raises(UserMistake, match="has mates"):
         turned(tmp_path, {"flag": 1 + 64})
@@ -83,6 +92,26 @@ def test_a_bam_with_mates_is_refused(tmp_path):
 def test_umis_of_several_lengths_are_refused(tmp_path):
     with pytest.raises(UserMistake, match="of several lengths"):
         turned(tmp_path, {}, {"tags": {"UR": "TTTT", "UY": "FFFF"}})
+
+
+def test_a_bam_that_is_here_is_not_fetched_again_after_a_kill(site, tmp_path, monkeypatch):
+    source = site.keep("a.bam", write_bam(tmp_path / "a.bam", *[{}] * 9).read_bytes())
+    bases = {"flag": 4, "tags": RAW | {"UR": "T" * 12, "UY": ":" * 12}, "bases": "ACGT" * 10, "quality": "F" * 40}
+    other = site.keep("b.bam", write_bam(tmp_path / "b.bam", *[bases] * 9).read_bytes())
+    one, two = tmp_path / "1.fastq.gz", tmp_path / "2.fastq.gz"
+
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    for address in (source, other):
+        with monkeypatch.context() as kill:
+            kill.setattr("velocorpus.reads.fetch.pairs.bam_to_fastq", killed)
+            with pytest.raises(KeyboardInterrupt):
+                fetch_pair(address, one, two, chemistry="10xv3")
+    site.asked.clear()
+    fetch_pair(other, one, two, chemistry="10xv3")
+    assert (site.asked, len(reads(two)[0][1])) == ([], 40)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1.fastq.gz", "2.fastq.gz", "a.bam", "b.bam"]
 
 
 @pytest.mark.parametrize("name", ["cellranger_bam/neurons_SRR5259354.bam", "cellranger_bam/v3_alltags_chr17.bam"])

@@ -6,6 +6,7 @@ import random
 import shutil
 import subprocess
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from tests.drills import misbehaving as bad
@@ -23,13 +24,6 @@ BUCKET = "s3://sra-pub-run-odp/"
 def tools(tmp_path, monkeypatch):
     """Stand-ins for sra-tools first in PATH."""
     monkeypatch.setenv("PATH", f"{install(tmp_path / 'bin')}{os.pathsep}{os.environ['PATH']}")
-
-
-@pytest.fixture
-def site():
-    site = bad.Site()
-    yield site
-    site.close()
 
 
 def sequences(n, length, seed=0):
@@ -121,6 +115,31 @@ def test_a_run_without_a_known_chemistry_comes_as_a_folder(tools, site, tmp_path
     site.keep(f"sra/{RUN}/{RUN}", archive(sequences(50, 8), sequences(50, 28), sequences(50, 91)))
     fetch_run(f"sra:{RUN}", tmp_path / "run", how=how(site), wait_s=0.01)
     assert sorted(file.name for file in (tmp_path / "run").iterdir()) == [f"{RUN}_{i}.fastq.gz" for i in (1, 2, 3)]
+
+
+def test_what_stands_in_the_folder_of_a_run_stays(tools, site, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/notes.txt").write_text("ours")
+    site.keep(f"sra/{RUN}/{RUN}", archive(sequences(50, 28), sequences(50, 91)))
+    fetch_run(f"sra:{RUN}", tmp_path / "run", how=how(site), wait_s=0.01)
+    names = [f"{RUN}_1.fastq.gz", f"{RUN}_2.fastq.gz", "notes.txt"]
+    assert sorted(file.name for file in (tmp_path / "run").iterdir()) == names
+
+
+def test_a_run_that_is_refused_leaves_nothing(tools, site, tmp_path):
+    site.keep(f"sra/{RUN}/{RUN}", archive(sequences(50, 91)))
+    with pytest.raises(UserMistake, match="1 read a spot"):
+        fetch_run(f"sra:{RUN}", tmp_path / "run", how=how(site), wait_s=0.01)
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_two_processes_that_dump_one_run_take_turns(tools, site, tmp_path):
+    site.keep(f"sra/{RUN}/{RUN}", archive(sequences(50, 28), sequences(50, 91)))
+    site.slow_s = 0.2
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(pair, site, tmp_path) for _ in range(2)]
+        assert [len(one.result()[0]) for one in both] == [50, 50]
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["u_R1.fastq.gz", "u_R2.fastq.gz"]
 
 
 def test_one_fastq_for_both_reads_is_refused(tmp_path):

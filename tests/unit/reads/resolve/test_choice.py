@@ -99,6 +99,11 @@ def test_cdna_alone_cannot_be_used():
     assert best(run(*ena(""), lengths=(98,))).startswith("only the cDNA was deposited")
 
 
+def test_originals_that_cannot_be_read_are_named():
+    said = best(run(*ena(""), *given("b.cram", "a.tar.gz"), lengths=(98,)))
+    assert "the submitter's files are neither pairs of FASTQs nor BAMs (a.tar.gz, b.cram): look into them" in said
+
+
 @pytest.mark.parametrize(
     ("files", "pairs"),
     [
@@ -183,6 +188,12 @@ def test_experiments_of_one_biosample_are_one_sample_when_asked():
     assert [(row["sample"], row["experiment"], row["run"]) for row in tables.samples] == [
         ("SAMN1", "SRX1;SRX2", "SRR1;SRR2")
     ]
+
+
+def test_pooled_biosamples_are_no_library():
+    tables = tabulate([run(*ena("_1", "_2"), biosample="SAMN1;SAMN2")], Settings(by="biosample"))
+    assert tables.samples[0]["sample"] == "SRX1"
+    assert "its biosample is not said or is several" in tables.units[0]["note"]
 
 
 def test_a_run_of_an_unknown_experiment_is_noted_as_a_sample_of_its_own():

@@ -51,6 +51,13 @@ def test_nothing_usable_is_a_mistake_and_writes_nothing(archives, tmp_path):
     assert not (tmp_path / "t").exists()
 
 
+def test_tables_that_are_there_are_refused_before_anyone_is_asked(archives, tmp_path):
+    (tmp_path / "units.tsv").touch()
+    result = run_line(archives, "SRR9000001", "--out", tmp_path)
+    assert "units.tsv is there already; give --append" in str(result.exception)
+    assert not archives.asked
+
+
 def test_strict_refuses_what_would_be_set_aside(archives, tmp_path):
     result = run_line(archives, "SRR9000001", "SRR9000009", "--strict", "--out", tmp_path / "t")
     assert "0 accessions are absent and 1 runs set aside, which --strict refuses" in str(result.exception)

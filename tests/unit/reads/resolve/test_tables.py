@@ -210,7 +210,9 @@ def test_md5_that_are_fewer_than_files_are_left_out_with_a_remark(tmp_path):
         ("ftp.sra.ebi.ac.uk/vol1/a.fastq.gz", "https://ftp.sra.ebi.ac.uk/vol1/a.fastq.gz"),
         ("ftp://ftp.sra.ebi.ac.uk/vol1/a.fastq.gz", "https://ftp.sra.ebi.ac.uk/vol1/a.fastq.gz"),
         ("https://h.org/a b&c.fastq.gz", "https://h.org/a%20b%26c.fastq.gz"),
-        ("s3://bucket/a.fastq.gz", "s3://bucket/a.fastq.gz"),
+        # The Sanger Institute's names: what follows the sign would not be asked for.
+        ("ftp.sra.ebi.ac.uk/vol1/24013_5#6.bam", "https://ftp.sra.ebi.ac.uk/vol1/24013_5%236.bam"),
+        ("s3://bucket/a b#6.fastq.gz", "s3://bucket/a b#6.fastq.gz"),
     ],
 )
 def test_addresses_become_https_without_what_a_shell_could_act_on(tmp_path, address, url):
@@ -238,6 +240,11 @@ def test_what_is_no_run_table_is_refused_with_its_line(tmp_path, text, said):
 def test_a_list_takes_comments_any_case_and_one_accession_a_line(tmp_path):
     text = "# our studies\nsrp1\n\nGSE2 # the atlas\nSRP1\nSRX3,SRR4,human\nPRJEB5;x\n"
     assert read_accessions(table(tmp_path, text)) == ["SRP1", "GSE2", "SRR4", "PRJEB5"]
+
+
+@pytest.mark.parametrize("text", ["SRR1 SRR2\n", "SRR1, SRR2\n", "run\texperiment\nSRR1;SRR2\tSRX1\n"])
+def test_every_run_of_a_row_is_listed(tmp_path, text):
+    assert read_accessions(table(tmp_path, text)) == ["SRR1", "SRR2"]
 
 
 def test_a_line_without_an_accession_is_refused_by_its_number(tmp_path):

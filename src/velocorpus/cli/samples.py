@@ -23,16 +23,22 @@ def attempt(
     """Run a step of one sample, a bash script on stdin; a refusal takes the place of its outputs.
 
     Exit code 0: the outputs are there, or the sample is set aside (refused by its files or its row, failed in the last
-    try, skipped) and each output says so. Any other: the step's own, and another try may succeed.
+    try, skipped) and each output says so. Any other: the step's own, and another try may succeed. A try after the
+    last one runs nothing: none before it lived to record what it met, so the sample is set aside for that.
     """
     from velocorpus.errors import UserMistake
     from velocorpus.outcomes import attempt as attempts
+    from velocorpus.outcomes.outcome import Outcome
 
     if "::" not in files or files[-1] == "::":
         raise UserMistake("Give the files as INPUT… :: OUTPUT…, with one output at least.")
     given, made = files[: files.index("::")], files[files.index("::") + 1 :]
+    outputs = list(map(Path, made))
     if skip is not None:
-        attempts.set_aside(attempts.Outcome(sample, "skipped", skip, stage=stage), list(map(Path, made)))
+        attempts.set_aside(Outcome(sample, "skipped", skip, stage=stage), outputs)
+        return
+    if number > of:
+        attempts.give_up(sample=sample, stage=stage, tries=of, made=outputs, scratch=scratch)
         return
     if log is None:
         raise UserMistake("--log is missing: say where the step's words go.")
@@ -41,9 +47,9 @@ def attempt(
         sample=sample,
         stage=stage,
         given=list(map(Path, given)),
-        made=list(map(Path, made)),
+        made=outputs,
         log=log,
-        last=number >= of,
+        last=number == of,
         scratch=scratch,
     )
     # A signal is told as a shell tells it.

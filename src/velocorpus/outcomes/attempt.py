@@ -67,10 +67,17 @@ def attempt(
     if signal_of(code) in STOPPED or not (forever or last):
         print(f"velocorpus: sample {sample}, {stage}: {reason}", file=sys.stderr)
         return code
-    outcome = Outcome(sample, "refused" if forever else "failed", reason, stage=stage)
-    set_aside(outcome, made, scratch)
-    print(f"velocorpus: sample {sample} is set aside, {outcome.state} at {stage}: {outcome.reason}", file=sys.stderr)
+    _end(Outcome(sample, "refused" if forever else "failed", reason, stage=stage), made, scratch)
     return 0
+
+
+def give_up(*, sample: str, stage: str, tries: int, made: Sequence[Path], scratch: Path | None = None) -> None:
+    """Set a sample aside after `tries` that left neither files nor a reason: each was killed with its whole job."""
+    reason = (
+        f"ended from outside in each of {tries} tries, most often for want of memory or time; give the step more of it "
+        "in the profile, then `velocorpus again`"
+    )
+    _end(Outcome(sample, "failed", reason, stage=stage), made, scratch)
 
 
 def set_aside(outcome: Outcome, made: Sequence[Path], scratch: Path | None = None) -> None:
@@ -102,6 +109,12 @@ def again(results: Path, states: Collection[str], samples: Collection[str] = ())
     for path in found:
         path.unlink()
     return found
+
+
+def _end(outcome: Outcome, made: Sequence[Path], scratch: Path | None) -> None:
+    set_aside(outcome, made, scratch)
+    state, stage = outcome.state, outcome.stage
+    print(f"velocorpus: sample {outcome.sample} is set aside, {state} at {stage}: {outcome.reason}", file=sys.stderr)
 
 
 def _counts(path: Path) -> Path:

@@ -12,6 +12,7 @@ class Done:
     """How a command ended."""
 
     returncode: int
+    stdout: str
     stderr: str
 
 
@@ -25,7 +26,7 @@ def velocorpus(monkeypatch, capsys):
         capsys.readouterr()
         with pytest.raises(SystemExit) as stopped:
             main()
-        return Done(int(stopped.value.code or 0), capsys.readouterr().err)
+        return Done(int(stopped.value.code or 0), *capsys.readouterr())
 
     return run
 

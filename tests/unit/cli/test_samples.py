@@ -1,7 +1,7 @@
 """`attempt`, `again` and `status` from the outside: exit codes, and one sentence for a mistake."""
 
+import io
 import os
-import subprocess
 import sys
 
 import pytest
@@ -10,10 +10,12 @@ from velocorpus.outcomes.outcome import read_outcome, write_outcome
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(velocorpus, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
     def started(*words, script=""):
-        command = [sys.executable, "-m", "velocorpus.cli.main", *words]
-        return subprocess.run(command, cwd=tmp_path, input=script, capture_output=True, text=True, check=False)
+        monkeypatch.setattr(sys, "stdin", io.StringIO(script))
+        return velocorpus(*words)
 
     return started
 
@@ -34,6 +36,16 @@ def test_a_failure_is_told_by_its_exit_code_until_the_last_try(run, tmp_path):
     done = run(*STEP, "--number", "2", script="exit 75")
     assert (done.returncode, read_outcome(tmp_path / "x").state) == (0, "failed")
     assert done.stderr.startswith("velocorpus: sample a is set aside, failed at align: ")
+
+
+def test_a_start_after_the_last_try_records_that_none_before_it_lived(run, tmp_path):
+    done = run(*STEP, "--number", "3", script="touch ran")
+    assert done.returncode == 0
+    outcome = read_outcome(tmp_path / "x")
+    assert (outcome.state, outcome.stage) == ("failed", "align")
+    assert outcome.reason.startswith("ended from outside in each of 2 tries")
+    assert outcome.reason in done.stderr
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_sample_that_is_to_be_skipped_is_set_aside_for_the_reason_given(run, tmp_path):

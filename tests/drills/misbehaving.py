@@ -29,6 +29,8 @@ class Reply:
 
 
 Fault = Callable[[Reply, random.Random], Reply]
+# Spoils the body of a request before it is passed on; None: it never is, and the connection is closed.
+SentFault = Callable[[bytes, random.Random], bytes | None]
 
 
 @dataclass
@@ -45,15 +47,8 @@ class Kept:
         headers = self.headers | ({"ETag": self.etag} if self.etag else {})
         headers |= {"Last-Modified": self.modified} if self.modified else {}
         wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", asked.get("range", ""))
-        if (
-            not wanted
-            or not self.ranges
-            or asked.get("if-range", self.etag or self.modified)
-            not in (
-                self.etag,
-                self.modified,
-            )
-        ):
+        same = asked.get("if-range", self.etag or self.modified) in (self.etag, self.modified)
+        if not (wanted and self.ranges and same):
             return Reply(200, headers, self.content)
         first, last = int(wanted[1]), min(int(wanted[2] or len(self.content)), len(self.content) - 1)
         if first >= len(self.content):
@@ -68,6 +63,7 @@ class Site:
     def __init__(self, seed: int = 0, behind: str = ""):
         self.files: dict[str, Kept] = {}
         self.faults: deque[Fault | None] = deque()
+        self.sent_faults: deque[SentFault | None] = deque()
         self.asked: list[dict[str, str]] = []
         self.rng, self.lock = random.Random(seed), threading.Lock()
         # Seconds before each reply, to let a test kill a transfer in its middle.
@@ -89,13 +85,23 @@ class Site:
                     with site.lock:
                         site.open -= 1
 
+            do_HEAD = do_PUT = do_POST = do_DELETE = do_GET
+
             def answer(self) -> None:
                 asked = {key.lower(): value for key, value in self.headers.items()}
+                sent: bytes | None = self.rfile.read(int(asked.get("content-length", 0)))
                 with site.lock:
                     fault = site.faults.popleft() if site.faults else None
-                    site.asked.append(asked)
+                    sent_fault = site.sent_faults.popleft() if site.sent_faults else None
+                    site.asked.append(asked | {":request": f"{self.command} {self.path}"})
+                    if sent_fault and sent is not None:
+                        sent = sent_fault(sent, site.rng)
+                if sent is None:
+                    self.close_connection = True
+                    return
                 if upstream is not None:
-                    reply = forwarded(upstream.get(self.path, headers=dict(self.headers)))
+                    headers = {k: v for k, v in asked.items() if k not in ("content-length", "expect")}
+                    reply = forwarded(upstream.request(self.command, self.path, headers=headers, content=sent))
                 else:
                     kept = site.files.get(self.path)
                     reply = kept.reply(asked) if kept else Reply(404, {}, b"")
@@ -155,9 +161,26 @@ class Site:
 
 def forwarded(answer: httpx.Response) -> Reply:
     """Another server's answer, without what belongs to its connection."""
-    own = {"content-length", "connection", "date", "server", "transfer-encoding"}
+    own = {"connection", "date", "server", "transfer-encoding"}
+    if answer.request.method != "HEAD":
+        own.add("content-length")
     headers = {key: value for key, value in answer.headers.items() if key.lower() not in own}
     return Reply(answer.status_code, headers, answer.content)
+
+
+def never_sent(body: bytes, rng: random.Random) -> None:
+    """The request is lost."""
+
+
+def sent_short(body: bytes, rng: random.Random) -> bytes:
+    """Only the first bytes of the request arrive."""
+    return body[: rng.randrange(max(1, len(body)))]
+
+
+def sent_wrong(body: bytes, rng: random.Random) -> bytes:
+    """A byte of the request is another when it arrives."""
+    at = rng.randrange(max(1, len(body)))
+    return body[:at] + bytes([body[at] ^ (1 + rng.randrange(255))]) + body[at + 1 :] if body else body
 
 
 def status(number: int, **headers: str) -> Fault:

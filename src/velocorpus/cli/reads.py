@@ -40,12 +40,15 @@ def fetch(
     from velocorpus.reads.chemistry.lengths import check_lengths
     from velocorpus.reads.fetch.file import fetch as fetch_file
     from velocorpus.reads.fetch.pairs import fetch_pair, fetch_run
+    from velocorpus.tables import MD5
 
     given = {"parallel": parallel, "retries": retries, "s3_unsigned": unsigned or None}
     how = load(WorkflowConfig, config).fetch if config else FetchConfig()
     how = how.model_copy(update={key: value for key, value in given.items() if value is not None})
     if n_bytes and not n_bytes.isdecimal():
         raise UserMistake(f"--bytes {n_bytes}: give a whole number.")
+    if md5 and not MD5.fullmatch(md5.lower()):
+        raise UserMistake(f"{source}: --md5 {md5} is not an MD5 (32 digits 0-9a-f).")
     size, is_run = int(n_bytes) if n_bytes else None, source.startswith("sra:")
     if is_run and (md5 or size):
         raise UserMistake(

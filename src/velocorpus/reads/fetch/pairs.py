@@ -54,7 +54,7 @@ def fetch_pair(
             files = work / "R1.fastq.gz", work / "R2.fastq.gz"
             # By its address, so that a table that was corrected meanwhile gets what it says now.
             bam = work / f"{hashlib.sha256(source.encode()).hexdigest()}.bam"
-            if not bam.exists():
+            if not bam.exists() or bam.is_symlink():
                 fetch(source, bam, md5=md5, size=size, how=how, wait_s=wait_s)
             kinds = bam_to_fastq(bam, *files, source=source, threads=threads)
             print(f"{source}: {', '.join(f'{n:,} {kind}' for kind, n in kinds.items())}", file=sys.stderr)

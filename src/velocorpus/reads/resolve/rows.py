@@ -12,8 +12,6 @@ from velocorpus.reads.resolve.runs import Run, natural, natural_key
 ORGANISMS = {"homo sapiens": "human", "mus musculus": "mouse", "9606": "human", "10090": "mouse"}
 NUCLEI = re.compile(r"\b(nucleus|nuclei|sn ?rna)\b|single[- ]nucle", re.IGNORECASE)
 CELLS = re.compile(r"\b(single[- ]cells?|sc ?rna)\b", re.IGNORECASE)
-# What a run is in runs.tsv.
-STATES = ("used", "doubtful", "set aside")
 
 Row = dict[str, str]
 
@@ -56,14 +54,14 @@ def tabulate(runs: Sequence[Run], settings: Settings, siblings: Mapping[str, set
 
 
 def _library(name: str, runs: list[Run], settings: Settings, siblings: set[str], into: Resolved) -> None:
-    lone = [f"its {settings.by} is not said or is several, so that other runs of it would be other samples"]
-    if _named(runs[0], settings):
-        lone = []
+    unsure = f"its {settings.by} is not said or is several, so that other runs of it would be other samples"
+    lone = [] if _named(runs[0], settings) else [unsure]
     runs = sorted(runs, key=lambda run: natural_key(run.run))
     aside = {run: why for run in runs if (why := _unusable(run, settings))}
     organisms = sorted({_organism(run, settings) for run in runs if run not in aside})
     if len(organisms) > 1:
-        aside |= {run: f"the runs of {name} are of several organisms: {', '.join(organisms)}" for run in runs}
+        several = f"the runs of {name} are of several organisms: {', '.join(organisms)}"
+        aside = {run: aside.get(run, several) for run in runs}
     picked: dict[Run, Choice] = {}
     for run in runs:
         if run not in aside:
@@ -140,16 +138,8 @@ def _units(name: str, run: Run, choice: Choice, note: str, count_bam: bool) -> l
     if choice.source == SRA:
         size = next((file.bytes for file in run.files if file.made_by == "sra"), "")
         # Both reads come out of one dump; which of its files is which, the content says.
-        return [
-            {
-                "sample": name,
-                "unit": run.run,
-                "read1": f"sra:{run.run}",
-                "read2": f"sra:{run.run}",
-                "read1_bytes": size,
-                "note": note,
-            }
-        ]
+        both = dict.fromkeys(("read1", "read2"), f"sra:{run.run}")
+        return [{"sample": name, "unit": run.run, **both, "read1_bytes": size, "note": note}]
     rows = []
     for number, pair in enumerate(choice.pairs, 1):
         row = {"sample": name, "unit": run.run if len(choice.pairs) == 1 else f"{run.run}_{number}"}
@@ -165,7 +155,7 @@ def _units(name: str, run: Run, choice: Choice, note: str, count_bam: bool) -> l
 def _report(name: str, run: Run, choice: Choice | None, aside: str, notes: list[str]) -> Row:
     return {
         "run": run.run,
-        "state": STATES[2] if choice is None else STATES[1] if notes else STATES[0],
+        "state": "set aside" if choice is None else "doubtful" if notes else "used",
         "reason": "; ".join(filter(None, (aside, *notes))),
         "source": choice.source if choice else "",
         "sample": name,

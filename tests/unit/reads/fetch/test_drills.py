@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 import pytest
-from tests.drills.fetch import ABSENT, KINDS, RIGHT, drills
+from tests.drills.fetch import drills
+from tests.drills.fetch_faults import ABSENT, KINDS, RIGHT
 
 
 @pytest.mark.slow

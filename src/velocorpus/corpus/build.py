@@ -2,14 +2,21 @@
 parallel jobs.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 from velocorpus import names
 from velocorpus.corpus import schema
-from velocorpus.corpus.manifest import write_manifest
+from velocorpus.corpus.duplicates import in_words
+from velocorpus.corpus.holdout import hold_out as held_out
+from velocorpus.corpus.lock import locked
+from velocorpus.corpus.manifest import Left, refuse_removed, write_manifest
 from velocorpus.corpus.plan import Splits, describe, groups
 from velocorpus.corpus.reader import Corpus
+from velocorpus.corpus.remove import removal_records, take_out
 from velocorpus.corpus.totals import Totals, build_vocabulary, sample_totals
 from velocorpus.corpus.vocabulary import EMPTY, Vocabulary
 from velocorpus.corpus.writer import write_shards
@@ -27,6 +34,7 @@ def build(
     samples: Samples,
     base: Vocabulary = EMPTY,
     splits: Splits,
+    hold_out: Sequence[str] = (),
     min_counts: int,
     min_gene_counts: int,
     group_samples: int,
@@ -36,8 +44,9 @@ def build(
     """Build a corpus from counts files or `outcome.json` files, whole or not at all; a corpus at `out` is
     replaced.
     """
-    with replacing(out) as folder:
-        totals, paths = _totals(inputs, min_counts, say)
+    with locked(out), replacing(out) as folder, TemporaryDirectory(dir=folder.parent) as aside:
+        totals, paths = _totals(inputs, min_counts, Path(aside), say)
+        splits = held_out(splits, hold_out, samples or _described(totals, samples))
         vocabulary = build_vocabulary(totals, organisms_of(totals, samples), base)
         shards = _shards(paths, folder, vocabulary, samples, splits, min_counts, group_samples, seed, 0, say)
         write_manifest(
@@ -48,7 +57,9 @@ def build(
             samples=samples,
             splits=splits,
             min_gene_counts=min_gene_counts,
+            hold_out=hold_out,
         )
+        _say_twins(folder, set(paths), say)
     return Path(out)
 
 
@@ -58,53 +69,134 @@ def add(
     *,
     samples: Samples,
     splits: Splits | None = None,
+    hold_out: Sequence[str] = (),
     group_samples: int,
     say: Say = lambda line: None,
 ) -> Path:
     """Add samples to a corpus: new shards, new totals, the next version; no shard is rewritten.
 
-    Filters and seed are the corpus' own. `splits` may hold out further studies; a study that the corpus has
-    already stays in its split. A sample that is in the corpus is refused.
+    Filters and seed are the corpus' own. `splits` and `hold_out` may hold out further studies; a study that the corpus
+    has already stays in its split. A sample that is in the corpus, or was removed from it, is refused.
     """
-    before = Corpus(folder)
-    was = Splits(*(tuple(before.manifest["splits"][name]) for name in ("validation", "test")))
-    splits = splits or Splits()
-    splits = Splits(
-        *(tuple(sorted({*a, *b})) for a, b in ((was.validation, splits.validation), (was.test, splits.test)))
-    )
-    for study in set(before.samples[names.STUDY].to_pylist()):
-        if splits.of(study) != was.of(study):
-            raise UserMistake(f"Study {study} is in the split '{was.of(study)}' of the corpus and must stay there.")
-    min_counts = before.manifest["filter"]["min_counts"]
-    totals, paths = _totals(inputs, min_counts, say)
-    for sample in paths.keys() & set(before.samples[names.SAMPLE].to_pylist()):
-        raise UserMistake(f"Sample {sample} is in the corpus already; add each sample once.")
-    vocabulary = build_vocabulary(totals, organisms_of(totals, samples), before.genes)
-    last = max(int(entry["group"][1:]) for entry in before.manifest["shards"])
-    seed = before.manifest["shards"][0]["seed"]
-    known = set((Path(folder) / schema.SHARDS_FOLDER).iterdir())
-    try:
-        shards = _shards(paths, folder, vocabulary, samples, splits, min_counts, group_samples, seed, last + 1, say)
-        write_manifest(
-            folder,
-            shards=shards,
-            totals=totals,
-            vocabulary=vocabulary,
-            samples=samples,
-            splits=splits,
-            min_gene_counts=before.manifest["filter"]["min_gene_counts"],
-            before=before,
-        )
-    except UserMistake:
-        # What the manifest does not name would be a stranger in the corpus.
-        for path in set((Path(folder) / schema.SHARDS_FOLDER).iterdir()) - known:
-            path.unlink()
-        raise
+    with locked(folder):
+        before = Corpus(folder)
+        with _without_strangers(before.path), TemporaryDirectory(prefix=".totals.", dir=before.path) as aside:
+            totals, paths = _totals(inputs, before.manifest["filter"]["min_counts"], Path(aside), say)
+            for sample in paths.keys() & set(before.samples[names.SAMPLE].to_pylist()):
+                raise UserMistake(
+                    f"Sample {sample} is in the corpus already; add it once, or use `velocorpus corpus replace`."
+                )
+            left = Left.whole(before)
+            refuse_removed(totals, before.manifest.get("removed", []))
+            _grow(before, left, totals, paths, samples, splits or Splits(), hold_out, group_samples, {}, say)
     return Path(folder)
 
 
-def _totals(inputs: Sequence[Path], min_counts: int, say: Say) -> tuple[list[Totals], dict[str, Path]]:
-    """Totals of all samples, and each sample's file, in the order given."""
+def remove(
+    folder: Path | str, gone: Sequence[str], *, because: str, by: str = "", say: Say = lambda line: None
+) -> Path:
+    """Take samples out (a retraction): the next version, with a record of who took out what and why.
+
+    Only shards that hold such a sample are written anew; older versions stay whole (see `corpus.remove.prune`). Tokens
+    stay. By content digest the corpus equals one built without these samples.
+    """
+    return replace_samples(folder, (), gone=gone, because=because, by=by, samples={}, group_samples=1, say=say)
+
+
+def replace_samples(
+    folder: Path | str,
+    inputs: Sequence[Path],
+    *,
+    gone: Sequence[str] = (),
+    because: str,
+    by: str = "",
+    samples: Samples,
+    splits: Splits | None = None,
+    group_samples: int,
+    say: Say = lambda line: None,
+) -> Path:
+    """Put fixed counts in the place of samples (also of samples that were removed), and take out those in `gone`."""
+    with locked(folder):
+        before = Corpus(folder)
+        with _without_strangers(before.path), TemporaryDirectory(prefix=".totals.", dir=before.path) as aside:
+            present = before.samples_of(samples=gone)
+            totals, paths = _totals(inputs, before.manifest["filter"]["min_counts"], Path(aside), say)
+            known = set(before.samples[names.SAMPLE].to_pylist())
+            for sample in paths.keys() - known - {record["sample"] for record in before.manifest.get("removed", [])}:
+                raise UserMistake(
+                    f"Sample {sample} is not in the corpus; `velocorpus corpus add` brings new samples in."
+                )
+            present = sorted({*present, *(known & paths.keys())})
+            digests = {one.sample: one.counts_digest for one in totals if not one.refused}
+            records = removal_records(before, present, digests, because, by)
+            if not digests and known == set(present):
+                raise UserMistake(f"Without {', '.join(present)} no sample is left; delete {folder} instead.")
+            left = take_out(before, present, say) if present else Left.whole(before)
+            notes = {"removed": records}
+            _grow(before, left, totals, paths, samples, splits or Splits(), (), group_samples, notes, say)
+    return Path(folder)
+
+
+def _grow(
+    before: Corpus,
+    left: Left,
+    totals: Sequence[Totals],
+    paths: dict[str, Path],
+    samples: Samples,
+    splits: Splits,
+    rules: Sequence[str],
+    group_samples: int,
+    notes: Mapping[str, Any],
+    say: Say,
+) -> None:
+    """The next version: what is left, and new samples. Held-out studies and rules are those of before and new ones."""
+    was, studies = before.manifest, before.samples.select(schema.SAMPLE_FIELDS).to_pylist()
+    splits = Splits(*(tuple(sorted({*getattr(splits, n), *was["splits"][n]})) for n in ("validation", "test")))
+    known: Samples = dict(zip(before.samples[names.SAMPLE].to_pylist(), studies, strict=True))
+    known = {**known, **(samples or _described(totals, samples))}
+    splits = held_out(held_out(splits, rules, known), was.get("hold_out", []), known, lenient=True)
+    for study, split in zip(*(left.samples[name].to_pylist() for name in (names.STUDY, "split")), strict=True):
+        if splits.of(study) != split:
+            raise UserMistake(f"Study {study} is in the split '{split}' of the corpus and must stay there.")
+    vocabulary = build_vocabulary(totals, organisms_of(totals, samples), before.genes)
+    start = 1 + max(int(entry["group"][1:]) for entry in was["shards"])
+    seed, min_counts = was["shards"][0]["seed"], was["filter"]["min_counts"]
+    shards = _shards(paths, before.path, vocabulary, samples, splits, min_counts, group_samples, seed, start, say)
+    write_manifest(
+        before.path,
+        shards=shards,
+        totals=totals,
+        vocabulary=vocabulary,
+        samples=samples,
+        splits=splits,
+        min_gene_counts=was["filter"]["min_gene_counts"],
+        hold_out=sorted({*rules, *was.get("hold_out", [])}),
+        before=left,
+        notes=notes,
+    )
+    _say_twins(before.path, set(paths), say)
+
+
+@contextmanager
+def _without_strangers(folder: Path) -> Iterator[None]:
+    """What a failed change leaves among the shards would be a stranger in the corpus."""
+    known = set((folder / schema.SHARDS_FOLDER).iterdir())
+    try:
+        yield
+    except BaseException:
+        for path in set((folder / schema.SHARDS_FOLDER).iterdir()) - known:
+            path.unlink()
+        raise
+
+
+def _say_twins(folder: Path, new: set[str], say: Say) -> None:
+    for pair in Corpus(folder).manifest["duplicates"]:
+        if new & {*pair["samples"]}:
+            say(f"{in_words(pair)}; both are in, take one out with `velocorpus corpus remove`")
+
+
+def _totals(inputs: Sequence[Path], min_counts: int, aside: Path, say: Say) -> tuple[list[Totals], dict[str, Path]]:
+    """Totals of all samples, kept in `aside`, and each sample's file, in the order given."""
     totals: list[Totals] = []
     paths: dict[str, Path] = {}
     for path in inputs:
@@ -112,7 +204,8 @@ def _totals(inputs: Sequence[Path], min_counts: int, say: Say) -> tuple[list[Tot
         if one.sample in paths:
             raise UserMistake(f"Sample {one.sample} stands in {paths[one.sample]} and in {path}; names are unique.")
         paths[one.sample] = path
-        totals.append(one)
+        one.write(aside / f"{len(totals)}.feather")
+        totals.append(Totals.read(aside / f"{len(totals)}.feather"))
         say(
             f"{one.sample}: refused, left out: {one.reason}"
             if one.refused
@@ -123,8 +216,12 @@ def _totals(inputs: Sequence[Path], min_counts: int, say: Say) -> tuple[list[Tot
 
 def organisms_of(totals: Sequence[Totals], samples: Samples) -> dict[str, str]:
     """The organism of each sample that was not refused."""
+    return {sample: about[names.ORGANISM] for sample, about in _described(totals, samples).items()}
+
+
+def _described(totals: Sequence[Totals], samples: Samples) -> dict[str, dict[str, str]]:
     return {
-        one.sample: describe(one.sample, one.source, one.genes[names.GENE_ID].to_pylist(), samples)[names.ORGANISM]
+        one.sample: describe(one.sample, one.source, one.genes[names.GENE_ID].to_pylist(), samples)
         for one in totals
         if not one.refused
     }

@@ -53,7 +53,7 @@ def from_hex(text: str) -> Lanes:
 
 
 @compiled
-def _mix(x: Any) -> Any:  # pragma: no cover - compiled
+def mix(x: Any) -> Any:  # pragma: no cover - compiled
     """The finaliser of splitmix64 (Steele, Lea & Flood 2014)."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -68,7 +68,7 @@ def _add_layer(
         for i in range(indptr[row], indptr[row + 1]):
             value = np.uint64(data[i]) * np.uint64(4) + layer
             for lane in range(2):
-                sums[row, lane] += _mix(genes[indices[i], lane] + _mix(value))
+                sums[row, lane] += mix(genes[indices[i], lane] + mix(value))
 
 
 @compiled
@@ -76,5 +76,5 @@ def _total(sums: Any, cells: Any) -> Any:  # pragma: no cover - compiled
     out = np.zeros(2, np.uint64)
     for row in range(len(sums)):
         for lane in range(2):
-            out[lane] += _mix(cells[row, lane] ^ sums[row, lane])
+            out[lane] += mix(cells[row, lane] ^ sums[row, lane])
     return out

@@ -3,6 +3,7 @@
 from collections import defaultdict
 
 from velocorpus import names
+from velocorpus.corpus.duplicates import in_words
 from velocorpus.corpus.reader import Corpus
 from velocorpus.evaluation.table import Table, Value
 
@@ -42,5 +43,9 @@ def corpus_table(corpus: Corpus) -> Table:
     )
     if corpus.manifest["missing"]:
         note += " Missing: " + "; ".join(f"{s} ({why})" for s, why in corpus.manifest["missing"].items())
+    for pair in corpus.manifest.get("duplicates", ()):
+        note += f" {in_words(pair)}."
+    for record in corpus.manifest.get("removed", ()):
+        note += f" Version {record['version']} took {record[names.SAMPLE]} out ({record['because']})."
     columns = (names.STUDY, names.ORGANISM, "split", "samples", "cells", *map(names.total_of, names.LAYERS))
     return Table("Corpus", columns, tuple(rows), note)

@@ -8,21 +8,50 @@ leaves the corpus at its version before.
 import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from velocorpus import __version__, names
 from velocorpus.cells.filter import keep_genes
 from velocorpus.corpus import content, schema
+from velocorpus.corpus.duplicates import EMPTY as NOTHING
+from velocorpus.corpus.duplicates import Sketch, duplicates, from_table, sketch_shards, to_table
 from velocorpus.corpus.plan import Splits, describe
 from velocorpus.corpus.reader import Corpus
 from velocorpus.corpus.totals import Totals, add_totals
 from velocorpus.corpus.vocabulary import Vocabulary, read_table, write_table
 from velocorpus.errors import UserMistake
 from velocorpus.files import existing, read_json, replacing, sha256, write_json
+
+
+@dataclass(frozen=True)
+class Left:
+    """What one version leaves to the next: all of it, or what stays when samples are taken out.
+
+    `totals` are gene sums by token, `sketches` by sample (see `corpus.duplicates`).
+    """
+
+    manifest: dict[str, Any]
+    digest: str | None
+    entries: list[dict[str, Any]]
+    samples: pa.Table
+    totals: dict[str, NDArray[np.int64]]
+    sketches: dict[str, Sketch]
+
+    @classmethod
+    def whole(cls, corpus: Corpus) -> "Left":
+        """All of a corpus; one of an older release gets its sketches now, from its shards."""
+        file = corpus.manifest["files"].get("sketches")
+        table = read_table(corpus.path / file["path"], "table of sketches") if file else None
+        sketches = sketch_shards(s.path for s in corpus.shards()) if table is None else from_table(table)
+        samples = corpus.samples.replace_schema_metadata(None)
+        entries = list(corpus.manifest["shards"])
+        return cls(corpus.manifest, corpus.digest, entries, samples, corpus.genes.totals, sketches)
 
 
 def write_manifest(
@@ -34,35 +63,41 @@ def write_manifest(
     samples: Mapping[str, Mapping[str, str]],
     splits: Splits,
     min_gene_counts: int,
-    before: Corpus | None = None,
+    hold_out: Sequence[str] = (),
+    before: Left | None = None,
+    notes: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write the next version of a corpus whose new shards lie in `folder/shards`; returns the path of
     `manifest.json`.
 
-    `before` is the version that grows: its shards, samples and totals are taken over. `vocabulary` extends
-    its vocabulary. Refused: a shard elsewhere, of another filter or seed, samples given twice, held-out
-    studies that no sample has, rows that do not add up.
+    `before` is what the version that grows or shrinks leaves: its shards, samples and totals are taken over.
+    `vocabulary` extends its vocabulary. `hold_out` are the rules that `splits` came from, `notes` further keys of the
+    manifest. Refused: a shard elsewhere, of another filter, seed or split, samples given twice or taken out of the
+    corpus before, held-out studies that no sample has, rows that do not add up.
     """
     folder = Path(folder)
     totals = sorted(totals, key=lambda one: one.sample)
     given = [one for one in totals if not one.refused]
     if not given and before is None:
         raise UserMistake("Every sample was refused: " + "; ".join(f"{t.sample}: {t.reason}" for t in totals) + ".")
-    entries = [*(before.manifest["shards"] if before else ()), *(_shard_entry(folder, path) for path in sorted(shards))]
+    newest = _newest(folder) if before is None else None
+    was = before.manifest if before else read_json(newest) if newest else {}
+    entries = [*(before.entries if before else ()), *(shard_entry(folder, path) for path in shards)]
+    entries.sort(key=lambda entry: entry["path"])
     table = pa.concat_tables(
-        [
-            *([before.samples.replace_schema_metadata(None)] if before else []),
-            *(_sample_row(one, samples, splits) for one in given),
-        ]
+        [*([before.samples] if before else []), *(_sample_row(one, samples, splits) for one in given)],
+        promote_options="default",
     ).sort_by(names.SAMPLE)
     splits.check(
         [
             *table[names.STUDY].to_pylist(),
             *(samples[t.sample].get(names.STUDY, "") for t in totals if t.refused and t.sample in samples),
+            # A study that was taken out stays held out, should it come again.
+            *(study for split in was.get("splits", {}).values() for study in split if before),
         ]
     )
     if before is not None:
-        vocabulary = vocabulary.with_totals(before.genes.totals)
+        vocabulary = vocabulary.with_totals(before.totals)
     vocabulary = add_totals(vocabulary, given)
     vocabulary = replace(vocabulary, kept=keep_genes(vocabulary.totals[names.total_of(names.SPLICED)], min_gene_counts))
     rows, cells = sum(e["rows"] for e in entries), sum(table["cells"].to_pylist())
@@ -73,10 +108,16 @@ def write_manifest(
         )
     if not cells:
         raise UserMistake(
-            f"No cell passes the filter: none has {_one(totals, before)} spliced counts; lower --min-counts "
-            "(`cells.min_counts` of the configuration), or look for what emptied the samples."
+            f"No cell passes the filter: none has {_one(totals, was if before else {})} spliced counts; lower "
+            "--min-counts (`cells.min_counts` of the configuration), or look for what emptied the samples."
         )
-    missing = {**(before.manifest["missing"] if before else {}), **{t.sample: t.reason for t in totals if t.refused}}
+    present = dict(zip(table[names.SAMPLE].to_pylist(), table["counts_digest"].to_pylist(), strict=True))
+    refuse_removed(given, (notes or {}).get("removed", was.get("removed", [])))
+    new = _sketched(shards, dict(zip(present, table["split"].to_pylist(), strict=True)))
+    sketches = (before.sketches if before else {}) | new
+    missing = {**(was["missing"] if before else {}), **{t.sample: t.reason for t in totals if t.refused}}
+    twins = [pair for pair in was.get("duplicates", ()) if before and present.keys() - new.keys() >= {*pair["samples"]}]
+    unseen = new if "duplicates" in was or not before else sketches
     manifest: dict[str, Any] = {
         "schema_version": schema.SCHEMA_VERSION,
         "made_by": f"velocorpus {__version__}, pyarrow {pa.__version__}",
@@ -85,23 +126,47 @@ def write_manifest(
         "content_digest": content.to_hex(content.add(content.from_hex(e["content_digest"]) for e in entries)),
         "vocabulary": {"digest": vocabulary.digest, "genes": len(vocabulary), "first": vocabulary.first},
         "genes_kept": int(vocabulary.kept.sum()),
-        "filter": {"layer": names.SPLICED, "min_counts": _one(totals, before), "min_gene_counts": min_gene_counts},
+        "filter": {
+            "layer": names.SPLICED,
+            "min_counts": _one(totals, was if before else {}),
+            "min_gene_counts": min_gene_counts,
+        },
         "splits": {k: sorted(v) for k, v in asdict(splits).items()},
-        "missing": {s: why for s, why in sorted(missing.items()) if s not in set(table[names.SAMPLE].to_pylist())},
-        "counts": dict(zip(table[names.SAMPLE].to_pylist(), table["counts_digest"].to_pylist(), strict=True)),
+        "hold_out": sorted(hold_out),
+        "missing": {s: why for s, why in sorted(missing.items()) if s not in present},
+        "counts": present,
+        "duplicates": sorted([*twins, *duplicates(sketches, unseen)], key=lambda pair: pair["samples"]),
+        **{key: was[key] for key in ("removed", "pruned", "subset") if key in was},
+        **_deleted(folder, was, entries),
+        **(notes or {}),
     }
-    tables = {"genes": vocabulary.to_table(), "samples": table}
-    version, follows = (
-        (before.manifest["version"] + 1, before.digest) if before else _succession(folder, manifest, tables)
-    )
+    tables = {"genes": vocabulary.to_table(), "samples": table, "sketches": to_table(sketches)}
+    version, follows = (was["version"] + 1, before.digest) if before else _succession(folder, newest, manifest, tables)
     manifest |= {"version": version, "follows": follows}
     manifest["files"] = {name: _versioned(folder, one, version, f"{name}.feather") for name, one in tables.items()}
-    write_json(folder / schema.VERSIONS_FOLDER / f"{version}.json", manifest)
     for name in (schema.GENES_FILE, schema.SAMPLES_FILE):
         with replacing(folder / name) as aside:
             shutil.copyfile(folder / schema.VERSIONS_FOLDER / f"{version}.{name}", aside)
+    return write_version(folder, manifest)
+
+
+def write_version(folder: Path, manifest: dict[str, Any]) -> Path:
+    """Write a manifest whose tables and shards are there: its own version first, `manifest.json` last."""
+    write_json(folder / schema.VERSIONS_FOLDER / f"{manifest['version']}.json", manifest)
     write_json(folder / schema.MANIFEST_FILE, manifest)
     return folder / schema.MANIFEST_FILE
+
+
+def refuse_removed(given: Iterable[Totals], removed: Iterable[Mapping[str, Any]]) -> None:
+    """Refuse samples that were taken out of the corpus: a retraction holds until `corpus replace` ends it."""
+    last = {record[names.SAMPLE]: record for record in removed}
+    for one in given:
+        record = last.get(one.sample)
+        if record and record["replaced_by"] is None:
+            raise UserMistake(
+                f"Sample {one.sample} was removed in version {record['version']} ({record['because']}); leave it out, "
+                "or bring it in again with `velocorpus corpus replace`."
+            )
 
 
 def shard_about(path: Path | str) -> dict[str, Any]:
@@ -115,7 +180,8 @@ def shard_about(path: Path | str) -> dict[str, Any]:
     return about
 
 
-def _shard_entry(folder: Path, path: Path) -> dict[str, Any]:
+def shard_entry(folder: Path, path: Path) -> dict[str, Any]:
+    """What the manifest says of a shard file."""
     if path.resolve().parent != (folder / schema.SHARDS_FOLDER).resolve():
         raise UserMistake(f"The shard {path} must lie in {folder / schema.SHARDS_FOLDER}; write it there.")
     about = shard_about(path)
@@ -142,15 +208,42 @@ def _sample_row(one: Totals, samples: Mapping[str, Mapping[str, str]], splits: S
     return pa.Table.from_pylist([row], schema=schema.SAMPLES_SCHEMA)
 
 
-def _succession(folder: Path, manifest: dict[str, Any], tables: dict[str, pa.Table]) -> tuple[int, str | None]:
+def _sketched(shards: Iterable[Path], split_of: Mapping[str, str]) -> dict[str, Sketch]:
+    """Sketches of the samples in new shards; a cell in a shard of another split than its study's is refused."""
+    found: dict[str, Sketch] = {}
+    for path in shards:
+        split = shard_about(path)["split"]
+        for sample, sketch in sketch_shards([path]).items():
+            if split_of.get(sample, split) != split:
+                raise UserMistake(
+                    f"The shard {path} is of the split '{split}' and has cells of sample {sample}, whose study belongs "
+                    f"to '{split_of[sample]}'; make the shards of its group again."
+                )
+            found[sample] = found.get(sample, NOTHING) + sketch
+    return found
+
+
+def _deleted(folder: Path, was: Mapping[str, Any], entries: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Shards of the version before that are gone: jobs that make shards anew delete what they no longer make."""
+    gone = {e["path"] for e in was.get("shards", ())} - {e["path"] for e in entries}
+    found = {*was.get("pruned", ()), *(path for path in gone if not (folder / path).exists())}
+    return {"pruned": sorted(found)} if found else {}
+
+
+def _newest(folder: Path) -> Path | None:
+    versions = sorted(int(path.stem) for path in (folder / schema.VERSIONS_FOLDER).glob("*.json"))
+    return folder / schema.VERSIONS_FOLDER / f"{versions[-1]}.json" if versions else None
+
+
+def _succession(
+    folder: Path, newest: Path | None, manifest: dict[str, Any], tables: dict[str, pa.Table]
+) -> tuple[int, str | None]:
     """The version of a manifest written over finished shards, and the digest of the one that it follows.
 
     What the newest version in the folder says already is that version again: a job that is run anew changes nothing.
     """
-    versions = sorted(int(path.stem) for path in (folder / schema.VERSIONS_FOLDER).glob("*.json"))
-    if not versions:
+    if newest is None:
         return 1, None
-    newest = folder / schema.VERSIONS_FOLDER / f"{versions[-1]}.json"
     was = read_json(newest)
     unchanged = {k: v for k, v in was.items() if k not in ("version", "follows", "files")} == json.loads(
         json.dumps(manifest)
@@ -162,9 +255,9 @@ def _succession(folder: Path, manifest: dict[str, Any], tables: dict[str, pa.Tab
     return (was["version"], was["follows"]) if unchanged else (was["version"] + 1, sha256(newest))
 
 
-def _one(totals: Sequence[Totals], before: Corpus | None) -> int:
+def _one(totals: Sequence[Totals], was: Mapping[str, Any]) -> int:
     """The one cell filter that all samples were judged by."""
-    found = {one.min_counts for one in totals} | ({before.manifest["filter"]["min_counts"]} if before else set())
+    found = {one.min_counts for one in totals} | ({was["filter"]["min_counts"]} if was else set())
     if len(found) != 1:
         raise UserMistake(f"The totals were made with different cell filters (min_counts {sorted(found)}); use one.")
     return found.pop()

@@ -6,7 +6,7 @@ numbers either way.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -80,6 +80,10 @@ class Corpus:
                 f"{file} has corpus schema {self.manifest.get('schema_version')}, this version reads "
                 f"{schema.SCHEMA_VERSION}; build the corpus again."
             )
+        self._superseded = {}
+        if version is not None:
+            newest = read_json(existing(self.path / schema.MANIFEST_FILE, "manifest of a corpus"))
+            self._superseded = {entry["path"]: entry["sha256"] for entry in newest["shards"]}
         self.digest = hashlib.sha256(file.read_bytes()).hexdigest()
         self.genes = Vocabulary.read(self.path / self.manifest["files"]["genes"]["path"])
         self.samples = read_table(self.path / self.manifest["files"]["samples"]["path"], "table of samples")
@@ -88,20 +92,53 @@ class Corpus:
         """The shard files of one split (or all), in the order of the manifest."""
         if split is not None and split not in names.SPLITS:
             raise UserMistake(f"'{split}' is not a split; allowed are {', '.join(names.SPLITS)}.")
-        return [
-            Shard(self.path / entry["path"], entry["split"], entry["rows"])
-            for entry in self.manifest["shards"]
-            if split in (None, entry["split"])
-        ]
+        entries = [entry for entry in self.manifest["shards"] if split in (None, entry["split"])]
+        for entry in entries if self._superseded else ():
+            made_anew = self._superseded.get(entry["path"], entry["sha256"]) != entry["sha256"]
+            if made_anew or not (self.path / entry["path"]).exists():
+                raise UserMistake(
+                    f"Version {self.manifest['version']} of {self.path} cannot be read: its {entry['path']} was "
+                    f"{'made anew' if made_anew else 'deleted'} in a later version; read the newest."
+                )
+        return [Shard(self.path / entry["path"], entry["split"], entry["rows"]) for entry in entries]
 
-    def samples_of(self, studies: Sequence[str] | None = None, samples: Sequence[str] | None = None) -> list[str]:
-        """The samples that belong to any of `studies` and are among `samples`; names that are absent are refused."""
-        for column, wanted in ((names.STUDY, studies), (names.SAMPLE, samples)):
-            for name in wanted or ():
-                if name not in (known := self.samples[column].to_pylist()):
-                    raise UserMistake(f"The corpus has no {column} '{name}'; it has {', '.join(sorted(set(known)))}.")
-        pairs = zip(self.samples[names.SAMPLE].to_pylist(), self.samples[names.STUDY].to_pylist(), strict=True)
-        return [s for s, study in pairs if (studies is None or study in studies) and (samples is None or s in samples)]
+    def samples_of(
+        self,
+        studies: Sequence[str] | None = None,
+        samples: Sequence[str] | None = None,
+        where: Mapping[str, Sequence[str]] | None = None,
+    ) -> list[str]:
+        """The samples that belong to any of `studies`, are among `samples` and have one of the values of `where` in
+        each of its columns of samples.feather (`{"tissue": ["lung"]}`); columns and values that are absent are refused.
+        """
+        found = self.samples
+        for column, wanted in ((names.STUDY, studies), (names.SAMPLE, samples), *(where or {}).items()):
+            if wanted is None:
+                continue
+            if column not in self.samples.column_names:
+                raise UserMistake(
+                    f"Samples have no column '{column}'; they have {', '.join(self.samples.column_names)}."
+                )
+            known = {value for value in self.samples[column].to_pylist() if value is not None}
+            for name in wanted:
+                if name not in known:
+                    raise UserMistake(
+                        f"The corpus has no {column} '{name}'; it has {', '.join(map(str, sorted(known))) or 'none'}."
+                    )
+            found = found.filter(pc.is_in(found[column], value_set=pa.array(wanted, found[column].type)))
+        return list(found[names.SAMPLE].to_pylist())
+
+    def chooser(
+        self,
+        studies: Sequence[str] | None = None,
+        samples: Sequence[str] | None = None,
+        where: Mapping[str, Sequence[str]] | None = None,
+        cells: Collection[str] | None = None,
+    ) -> "Chooser":
+        """What picks the cells of some samples (see `samples_of`), or those of a list of ids, from record batches."""
+        everything = studies is None and samples is None and where is None
+        wanted = None if everything else pa.array(self.samples_of(studies, samples, where), pa.string())
+        return Chooser(wanted, None if cells is None else frozenset(cells))
 
     def read(
         self,
@@ -110,29 +147,30 @@ class Corpus:
         samples: Sequence[str] | None = None,
         layers: Sequence[str] = names.LAYERS,
         *,
+        where: Mapping[str, Sequence[str]] | None = None,
+        cells: Collection[str] | None = None,
         all_genes: bool = False,
     ) -> Cells:
-        """Cells of a split, of some studies or samples, in the order of the shards.
+        """Cells of a split, of some samples (see `samples_of`) or of a list of cell ids, in the order of the shards.
 
         Counts of genes that fail the gene filter are left out unless `all_genes`; `obs` totals always are
-        of all genes.
+        of all genes. Cells of the list that are not in the selection are refused.
         """
-        wanted = pa.array(self.samples_of(studies, samples), pa.string())
-        everything = studies is None and samples is None
+        choose = self.chooser(studies, samples, where, cells)
         keep = np.ones(len(self.genes), bool) if all_genes else self.genes.kept
         obs: list[pa.Table] = []
         parts: dict[str, list[tuple[Any, Any, Any]]] = {layer: [] for layer in layers}
         for shard in self.shards(split):
             for batch in read_batches(shard.path, layers):
-                mask = pc.is_in(batch[names.SAMPLE], value_set=wanted)
-                rows = np.arange(batch.num_rows) if everything else np.flatnonzero(mask)
+                rows = np.flatnonzero(choose(batch))
                 if not len(rows):
                     continue
                 table = pa.Table.from_batches([batch.select(list(schema.OBS_COLUMNS))])
-                obs.append(table if everything else table.take(rows))
+                obs.append(table if len(rows) == batch.num_rows else table.take(rows))
                 first = first_tokens(batch, self.genes)[rows]
                 for layer in layers:
                     parts[layer].append(decode_layer(encoded_layer(batch, layer), rows, first, keep))
+        choose.check()
         table = pa.concat_tables(
             [pa.schema(schema.OBS_FIELDS).empty_table(), *(t.replace_schema_metadata(None) for t in obs)]
         )
@@ -142,8 +180,39 @@ class Corpus:
         """Shard columns with the cell's id and study in front."""
         at = pc.index_in(obs[names.SAMPLE], value_set=self.samples[names.SAMPLE].combine_chunks())
         study = self.samples[names.STUDY].take(at) if obs.num_rows else pa.array([], pa.string())
-        ids = pc.binary_join_element_wise(obs[names.SAMPLE], obs[names.BARCODE], ":")
-        return obs.add_column(0, "cell_id", ids).add_column(4, names.STUDY, study)
+        return obs.add_column(0, "cell_id", cell_ids(obs)).add_column(4, names.STUDY, study)
+
+
+class Chooser:
+    """A mask of a record batch's rows: cells of some samples (None: of all) that are on a list (None: every one)."""
+
+    def __init__(self, samples: pa.Array | None, cells: frozenset[str] | None) -> None:
+        self._samples, self._cells = samples, None if cells is None else pa.array(sorted(cells), pa.string())
+        self._missing = set(cells or ())
+
+    def __call__(self, batch: pa.RecordBatch) -> NDArray[np.bool_]:
+        """True for the rows that are chosen."""
+        chosen = pa.array(np.ones(batch.num_rows, bool))
+        if self._samples is not None:
+            chosen = pc.is_in(batch[names.SAMPLE], value_set=self._samples)
+        if self._cells is not None:
+            ids = cell_ids(batch)
+            chosen = pc.and_(chosen, pc.is_in(ids, value_set=self._cells))
+            self._missing.difference_update(ids.filter(chosen).to_pylist())
+        return np.asarray(chosen.to_numpy(zero_copy_only=False), dtype=bool)
+
+    def check(self) -> None:
+        """Refuse a list of which some cells did not come."""
+        if self._missing:
+            raise UserMistake(
+                f"{len(self._missing)} cells of the list are not in this selection (first: {min(self._missing)}); name "
+                "cells as sample:barcode, and only those of the samples and the split that are asked for."
+            )
+
+
+def cell_ids(cells: pa.Table | pa.RecordBatch) -> Any:
+    """The names of cells in the whole corpus, `sample:barcode`, as an Arrow array."""
+    return pc.binary_join_element_wise(cells[names.SAMPLE], cells[names.BARCODE], ":")
 
 
 def read_batches(path: Path, layers: Sequence[str] = names.LAYERS) -> Iterator[pa.RecordBatch]:

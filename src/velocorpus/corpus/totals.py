@@ -16,7 +16,7 @@ import pyarrow as pa
 from velocorpus import names
 from velocorpus.cells.filter import keep_cells, sums
 from velocorpus.corpus import schema
-from velocorpus.corpus.vocabulary import EMPTY, Vocabulary, read_table, write_table
+from velocorpus.corpus.vocabulary import EMPTY, Vocabulary, read_layout, read_table, write_table
 from velocorpus.counting.counts_file import read_counts
 from velocorpus.errors import UserMistake
 from velocorpus.files import replacing
@@ -28,11 +28,12 @@ class Totals:
     """Gene sums of one sample over its kept cells (`genes`: columns of TOTALS_SCHEMA) and what its counts say
     of it.
 
-    `figures`: cells_in, cells, n_<layer>. A refused sample has a `reason`, no genes and no figures.
+    `stored` are the genes or the file that they stand in, which is read at each use: 2 MB a sample are too much for
+    thousands. `figures`: cells_in, cells, n_<layer>. A refused sample has a `reason`, no genes and no figures.
     """
 
     sample: str
-    genes: pa.Table
+    stored: pa.Table | Path
     min_counts: int
     figures: dict[str, int] = field(default_factory=dict)
     counts_digest: str = ""
@@ -41,13 +42,20 @@ class Totals:
     reason: str = ""
 
     @property
+    def genes(self) -> pa.Table:
+        """Columns of TOTALS_SCHEMA."""
+        if isinstance(self.stored, pa.Table):
+            return self.stored
+        return read_table(self.stored, "totals file").replace_schema_metadata(None)
+
+    @property
     def refused(self) -> bool:
         """Whether the sample has no counts."""
         return bool(self.reason)
 
     def write(self, path: Path | str) -> None:
         """Write as Feather; everything but the genes goes into the schema's metadata."""
-        value = {k: v for k, v in self.__dict__.items() if k != "genes"} | {"kind": "totals"}
+        value = {k: v for k, v in self.__dict__.items() if k != "stored"} | {"kind": "totals"}
         with replacing(path) as aside:
             write_table(
                 self.genes.replace_schema_metadata({schema.METADATA: json.dumps(value, sort_keys=True)}),
@@ -57,11 +65,10 @@ class Totals:
     @classmethod
     def read(cls, path: Path | str) -> "Totals":
         """Read what `write` wrote."""
-        genes = read_table(path, "totals file")
-        value = schema.metadata_of(genes.schema)
+        value = schema.metadata_of(read_layout(path, "totals file"))
         if not value or value.pop("kind", "") != "totals":
             raise UserMistake(f"{path} is not a totals file; make it with `velocorpus corpus totals`.")
-        return cls(genes=genes.replace_schema_metadata(None), **value)
+        return cls(stored=Path(path), **value)
 
 
 def read_sample(path: Path | str) -> tuple[str, Any, str]:
@@ -130,8 +137,9 @@ def build_vocabulary(totals: Iterable[Totals], organism_of: dict[str, str], base
     frequency: dict[str, int] = {}
     for one in sorted(totals, key=lambda t: t.sample):
         organism = organism_of.get(one.sample, "")
-        cells = sum(one.genes[names.cells_with(layer)].to_numpy() for layer in names.LAYERS)
-        ids, labels = one.genes[names.GENE_ID].to_pylist(), one.genes[names.SYMBOL].to_pylist()
+        genes = one.genes
+        cells = sum(genes[names.cells_with(layer)].to_numpy() for layer in names.LAYERS)
+        ids, labels = genes[names.GENE_ID].to_pylist(), genes[names.SYMBOL].to_pylist()
         for gene_id, symbol, n in zip(ids, labels, np.asarray(cells).tolist(), strict=True):
             if known.setdefault(gene_id, organism) != organism:
                 raise UserMistake(
@@ -152,12 +160,13 @@ def add_totals(vocabulary: Vocabulary, totals: Iterable[Totals]) -> Vocabulary:
     columns = [name for name in schema.TOTALS_SCHEMA.names if name not in (names.GENE_ID, names.SYMBOL)]
     summed = {name: vocabulary.totals.get(name, np.zeros(len(vocabulary), np.int64)).copy() for name in columns}
     for one in totals:
-        tokens = vocabulary.tokens(one.genes[names.GENE_ID].to_pylist())
+        genes = one.genes
+        tokens = vocabulary.tokens(genes[names.GENE_ID].to_pylist())
         if (tokens < 0).any():
             raise UserMistake(
                 f"Sample {one.sample} has genes that the vocabulary lacks; make the vocabulary from all totals "
                 "(`velocorpus corpus vocab`)."
             )
         for name in columns:
-            summed[name][tokens] += one.genes[name].to_numpy()
+            summed[name][tokens] += genes[name].to_numpy()
     return Vocabulary(vocabulary.gene_ids, vocabulary.symbols, vocabulary.organisms, vocabulary.kept, summed)

@@ -143,3 +143,12 @@ def read_table(path: Path | str, what: str) -> pa.Table:
         return feather.read_table(str(existing(path, what)), memory_map=False)
     except (pa.ArrowInvalid, OSError) as error:
         raise UserMistake(f"The {what} {path} cannot be read as Feather ({error}); make it again.") from None
+
+
+def read_layout(path: Path | str, what: str) -> pa.Schema:
+    """The schema of a Feather file, without its columns; refusals are those of `read_table`."""
+    try:
+        with pa.memory_map(str(existing(path, what))) as file:
+            return pa.ipc.open_file(file).schema
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UserMistake(f"The {what} {path} cannot be read as Feather ({error}); make it again.") from None

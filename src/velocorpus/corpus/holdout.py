@@ -1,0 +1,43 @@
+"""Hold out whole organisms or tissues (or any column of samples.tsv): rules that become names of studies.
+
+A study with one sample of what is held out goes whole: splits go by study, never by cell. The rules stay in the
+manifest and bind what is added later; a study that is in the corpus already never changes its split.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+
+from velocorpus import names
+from velocorpus.corpus import schema
+from velocorpus.corpus.plan import Splits
+from velocorpus.errors import UserMistake
+
+_RULE = re.compile(r"(validation|test):(\w+)=(.+)")
+
+
+def hold_out(
+    splits: Splits, rules: Sequence[str], samples: Mapping[str, Mapping[str, str]], *, lenient: bool = False
+) -> Splits:
+    """The splits with the studies that `rules` hold out, e.g. `test:tissue=lung`; `samples` are rows of samples.tsv.
+
+    Refused: a rule of another form, of an unknown column, or that no sample meets (unless `lenient`); a study that two
+    splits claim.
+    """
+    studies = {"validation": set(splits.validation), "test": set(splits.test)}
+    for rule in rules:
+        match = _RULE.fullmatch(rule)
+        if not match or match[2] not in schema.SAMPLE_FIELDS:
+            raise UserMistake(
+                f"'{rule}' holds nothing out; write SPLIT:COLUMN=VALUE, say test:tissue=lung: the split is validation "
+                f"or test, the column one of {', '.join(schema.SAMPLE_FIELDS)}."
+            )
+        split, column, value = match.groups()
+        found = {row.get(names.STUDY) or sample for sample, row in samples.items() if row.get(column) == value}
+        if not found and not lenient:
+            values = sorted({row[column] for row in samples.values() if row.get(column)})
+            raise UserMistake(
+                f"The rule '{rule}' meets no sample; the column '{column}' of samples.tsv (--samples) has "
+                f"{', '.join(values) or 'no value'}."
+            )
+        studies[split] |= found
+    return Splits(*(tuple(sorted(studies[split])) for split in ("validation", "test")))

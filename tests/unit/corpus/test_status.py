@@ -1,5 +1,8 @@
 """One row a sample, in the table's order, whatever became of it."""
 
+import subprocess
+import sys
+
 import pyarrow as pa
 import pytest
 
@@ -73,3 +76,12 @@ def test_the_report_counts_states_and_names_every_reason_but_no_cost(results):
     )
     assert "a: 404." in table.note
     assert "empty: none of its 9 cells" in table.note
+
+
+def test_telling_needs_no_compiler():
+    """The workflow starts these for every sample, and numba alone would cost more than they do."""
+    modules = (
+        "velocorpus.corpus.status, velocorpus.corpus.plan, velocorpus.corpus.vocabulary, velocorpus.outcomes.attempt"
+    )
+    code = f"import sys, {modules}; sys.exit(bool({{'numba', 'pandas', 'anndata'}} & {{*sys.modules}}))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -17,7 +17,8 @@ from processes import Run, measured, say
 from velocorpus import names
 from velocorpus.counting.counts_file import read_counts
 from velocorpus.counting.importing.imported import bare_barcodes
-from velocorpus.counting.importing.importers import read_any, read_loom
+from velocorpus.counting.importing.importers import read_any
+from velocorpus.counting.importing.loom import read_loom
 from velocorpus.counting.velocyto import aligned_to
 from velocorpus.files import replacing
 

@@ -132,7 +132,8 @@ def _count_by_velocyto(
 
     from velocorpus.counting.count import gene_frame
     from velocorpus.counting.counts_file import write_counts
-    from velocorpus.counting.importing.importers import bare_barcodes, read_loom
+    from velocorpus.counting.importing.imported import bare_barcodes
+    from velocorpus.counting.importing.loom import read_loom
     from velocorpus.counting.velocyto import aligned_to, run_velocyto
 
     with tempfile.TemporaryDirectory(prefix="velocyto-") as folder:

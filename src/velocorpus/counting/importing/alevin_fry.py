@@ -19,8 +19,15 @@ import numpy as np
 from scipy import sparse
 
 from velocorpus import names
-from velocorpus.counting.importing.gene_tables import read_matrix_market
-from velocorpus.counting.importing.imported import Imported, first_column, need_layers, one_of, read_rows
+from velocorpus.counting.importing.imported import (
+    Imported,
+    first_column,
+    need_layers,
+    one_of,
+    read_matrix_market,
+    read_rows,
+)
+from velocorpus.counting.raw import check_raw
 from velocorpus.errors import UserMistake
 from velocorpus.files import read_json
 
@@ -77,6 +84,8 @@ def fry_layers(counts: Imported, quant: Mapping[str, Any], permit: Mapping[str, 
             f"{path} holds fractional counts (resolution '{resolution or 'unknown'}'); run `alevin-fry quant` with"
             " --resolution cr-like, which counts whole molecules."
         )
+    for layer, matrix in counts.layers.items():
+        check_raw(matrix.data, f"{path}: layer '{layer}'")  # in a sum a negative count would not be seen
     ambiguous = counts.layers.get(names.AMBIGUOUS, sparse.csr_matrix(counts.layers[names.SPLICED].shape))
     kind = str(permit.get("permit-list-type", ""))
     return replace(

@@ -12,10 +12,12 @@ from velocorpus import names
 from velocorpus.counting.barcodes import read_barcodes
 from velocorpus.counting.counts_file import write_counts
 from velocorpus.counting.importing.gene_tables import check_organism, map_genes, read_gene_table, share_of_ids
-from velocorpus.counting.importing.importers import Imported, bare_barcodes, read_any
+from velocorpus.counting.importing.imported import Imported, bare_barcodes, check_shapes, refuse_twice
+from velocorpus.counting.importing.importers import read_any
 from velocorpus.errors import UserMistake, mistakes_in
 
 _LISTED_IN_SOURCE = 50
+_SMALL = 10  # molecules of a barcode that can be no cell
 
 
 class CalledCells(Protocol):
@@ -53,10 +55,14 @@ def bring_in(
     the counts; which of these, by which method and with which figures stands in the file. Barcodes lose 10x's `-1`.
     Genes lose their version, or are mapped by `gene_table`; what is lost by that is counted. Refused: what the
     readers and `write_counts` refuse, a `cell_list` that shares no barcode with the input, a `cell_type` column that
-    is not there, genes of another species than `organism`.
+    is not there. With an `organism`, as in a corpus: genes of another species are refused, and without a table so are
+    counts of which less than half the genes are named by Ensembl id; of the others, those without one are dropped.
     """
     counts = read_any(path)
-    _check_shapes(path, counts)
+    check_shapes(path, counts.layers, counts.cells, counts.genes)
+    for what, of_genes in (("symbols", counts.symbols), ("versions", counts.versions)):
+        if of_genes is not None and len(of_genes) != len(counts.genes):
+            raise UserMistake(f"{path} names {len(counts.genes)} genes and {len(of_genes)} {what}; make it again.")
     source: dict[str, Any] = {
         "reference": reference,
         "reference_digest": "",
@@ -66,11 +72,19 @@ def bring_in(
         **counts.notes,
     }
     barcodes = bare_barcodes(counts.cells)
+    refuse_twice(path, barcodes)
     rows, said = _choose_cells(path, counts, barcodes, cell_list, caller, source, cells_called_by)
     if not rows.size:
         raise UserMistake(f"{path} has no cells to bring in (of {len(barcodes)} barcodes); give a run that has some.")
     table = read_gene_table(gene_table) if gene_table else None
-    mapped = map_genes(counts.genes, counts.symbols, counts.versions, table)
+    named = share_of_ids(counts.genes)
+    if organism and table is None and named < 0.5:
+        raise UserMistake(
+            f"{path}: {named:.0%} of its {len(counts.genes)} genes are named by Ensembl id (first: {counts.genes[0]}),"
+            " and a symbol may be a gene of several species; give a table of ids and symbols (--genes, in samples.tsv"
+            " the column genes; 10x's features.tsv will do)."
+        )
+    mapped = map_genes(counts.genes, counts.symbols, counts.versions, table, ensembl_only=bool(organism))
     of_gene = np.asarray(sum(matrix[rows].sum(axis=0) for matrix in counts.layers.values())).ravel()
     for reason, places in mapped.dropped.items():
         if places:
@@ -85,7 +99,7 @@ def bring_in(
         source["genes_absent"] = len(table.symbol_of.keys() - set(mapped.genes.index))
     if not mapped.kept.size:
         raise UserMistake(f"{path}: none of its {len(counts.genes)} genes is in the gene table {gene_table}.")
-    if gene_table is None and (named := share_of_ids(mapped.genes.index)) < 0.5:
+    if table is None and named < 0.5:
         said.append(f"note: only {named:.0%} of the gene names are Ensembl ids; give --genes TABLE to map symbols")
     if organism:
         with mistakes_in(path):
@@ -103,16 +117,6 @@ def bring_in(
     totals = ", ".join(f"{int(matrix.sum())} {layer}" for layer, matrix in layers.items())
     said.append(f"{out}: {rows.size} cells, {mapped.kept.size} genes, {totals}")
     return said
-
-
-def _check_shapes(path: Path | str, counts: Imported) -> None:
-    shape = (len(counts.cells), len(counts.genes))
-    for layer, matrix in counts.layers.items():
-        if matrix.shape != shape:
-            raise UserMistake(
-                f"{path}: layer '{layer}' is {matrix.shape[0]} × {matrix.shape[1]}, the names say {shape[0]} cells ×"
-                f" {shape[1]} genes; the files are not of one run."
-            )
 
 
 def _choose_cells(
@@ -153,7 +157,13 @@ def _choose_cells(
         }
         return rows, [f"{rows.size} of {len(barcodes)} barcodes are cells: {called.method}"]
     source["cells"] = {"chosen_by": "input", "method": counts.cells_called_by, "barcodes": len(barcodes)}
-    return np.arange(len(barcodes)), []
+    of_cell = np.asarray(sum(matrix.sum(axis=1) for matrix in counts.layers.values())).ravel()
+    n_small = int((of_cell < _SMALL).sum())
+    note = (
+        f"note: {n_small} of {len(barcodes)} barcodes have less than {_SMALL} molecules, and all are kept as cells;"
+        " give --cells FILE, or --call-cells emptydrops"
+    )
+    return np.arange(len(barcodes)), [note] if 2 * n_small > len(barcodes) else []
 
 
 def _labels(path: Path | str, counts: Imported, rows: np.ndarray, cell_type: str | None) -> pd.DataFrame | None:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
 from velocorpus import names
 from velocorpus.errors import UserMistake
@@ -71,17 +70,27 @@ class MappedGenes:
 
 
 def map_genes(
-    ids: Sequence[str], symbols: Sequence[str] | None, versions: Sequence[str] | None, table: GeneTable | None
+    ids: Sequence[str],
+    symbols: Sequence[str] | None,
+    versions: Sequence[str] | None,
+    table: GeneTable | None,
+    *,
+    ensembl_only: bool = False,
 ) -> MappedGenes:
     """Give every column a gene id without version.
 
-    Without a table the ids stay, less their version. With one, a name that is an id in the table stays; another is
-    looked up as a symbol. Dropped and listed: a symbol that is not in the table (`unmapped`), one that names
+    Without a table the ids stay, less their version, and with `ensembl_only` no other name does (`unmapped`): in a
+    corpus of several species a symbol would name genes of each. With a table, a name that is an id in the table stays;
+    another is looked up as a symbol. Dropped and listed: a symbol that is not in the table (`unmapped`), one that names
     several ids (`ambiguous_symbol`), and columns that come out as a gene that another column is too (`mapped_twice`).
     """
     split = [split_version(name) for name in ids]
     new: list[str | None] = [bare for bare, _ in split]
     dropped: dict[str, list[int]] = {"unmapped": [], "ambiguous_symbol": [], "mapped_twice": []}
+    if table is None and ensembl_only:
+        dropped["unmapped"] = [i for i, name in enumerate(ids) if not _ENSEMBL.fullmatch(name)]
+        for i in dropped["unmapped"]:
+            new[i] = None
     if table is not None:
         for i, name in enumerate(ids):
             if new[i] in table.symbol_of:
@@ -122,13 +131,3 @@ def check_organism(genes: Sequence[str], organism: str) -> None:
 def share_of_ids(genes: Sequence[str]) -> float:
     """Which share of these names are Ensembl gene ids, with or without version."""
     return sum(_ENSEMBL.fullmatch(gene) is not None for gene in genes) / max(len(genes), 1)
-
-
-def read_matrix_market(path: Path) -> sparse.csr_matrix:
-    """A Matrix Market file, plain or gzip, as CSR."""
-    from scipy.io import mmread
-
-    try:
-        return sparse.csr_matrix(mmread(path))
-    except (ValueError, OSError, EOFError) as error:
-        raise UserMistake(f"{path} cannot be read as a Matrix Market file ({error}); make it again.") from None

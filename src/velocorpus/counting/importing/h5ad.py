@@ -1,15 +1,15 @@
 """AnnData files of other tools as our layers: any with layers, kb's, simpleaf's and scBaseCount's.
 
 - Layers `spliced`, `unspliced` and, where there is one, `ambiguous`; `X` is ignored.
-- kb (nac): layers `mature`, `nascent`, `ambiguous`; simpleaf: `uns["quant_info"]`. Their rules stand in `importers`
-  and `alevin_fry`.
+- kb (nac): layers `mature`, `nascent`, `ambiguous`; simpleaf: `uns["quant_info"]`. Their rules stand in `kb` and
+  `alevin_fry`.
 - scBaseCount (Arc Institute): one file an experiment, made of STARsolo's filtered Velocyto matrices; `obs` has
   `SRX_accession`, `gene_count`, `umi_count`; `var` is named by symbol with the Ensembl ids in `gene_ids`, or by Ensembl
   id with `gene_symbols` (both were published). Its cells are STARsolo's EmptyDrops_CR, run with STAR's own figures.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from velocorpus.counting.anndata_file import read_anndata
 from velocorpus.counting.importing.alevin_fry import fry_layers
 from velocorpus.counting.importing.gene_tables import share_of_ids
 from velocorpus.counting.importing.imported import Imported, need_layers, without_sample
+from velocorpus.counting.importing.kb import KB_LAYERS, from_kb_layers
 from velocorpus.errors import UserMistake
 
 SCBASECOUNT_CELLS = "STARsolo EmptyDrops_CR 3000 0.99 10 45000 90000 500 0.01 20000 0.01 10000 (by scBaseCount)"
@@ -29,14 +30,13 @@ _SYMBOL_COLUMNS = (names.SYMBOL, "gene_symbol", "gene_symbols", "gene_name")
 _EXPERIMENT = "SRX_accession"
 
 
-def read_h5ad(path: Path, kb_layers: Callable[..., Imported]) -> Imported:
-    """An AnnData's layers; the columns of obs are kept for labels. `kb_layers` makes ours of kb's."""
+def read_h5ad(path: Path) -> Imported:
+    """An AnnData's layers; the columns of obs are kept for labels."""
     adata = read_anndata(path)
     if {"mature", "nascent"} <= set(adata.layers) and names.SPLICED not in adata.layers:
-        return kb_layers(
-            {layer: adata.layers[layer] for layer in ("mature", "nascent", "ambiguous") if layer in adata.layers},
-            adata.obs_names, adata.var_names, path, adata.var.get("gene_name"),
-        )  # fmt: skip
+        layers = {layer: adata.layers[layer] for layer in KB_LAYERS if layer in adata.layers}
+        of_kb = from_kb_layers(layers, adata.obs_names, adata.var_names, path, adata.var.get("gene_name"))
+        return replace(of_kb, obs=adata.obs.reset_index(drop=True))
     present = [layer for layer in names.LAYERS if layer in adata.layers]
     if _EXPERIMENT in adata.obs and names.SPLICED not in present:
         raise UserMistake(

@@ -1,6 +1,9 @@
 """What every reader of another tool's counts hands on, and what the readers share."""
 
+import io
 import re
+import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +14,7 @@ from scipy import sparse
 
 from velocorpus import names
 from velocorpus.errors import UserMistake
-from velocorpus.files import open_text
+from velocorpus.files import open_bytes, open_text
 
 _TENX_SUFFIX = re.compile(r"([ACGTN]{8,})(-\d+|x)$")
 
@@ -54,6 +57,24 @@ def need_layers(path: Path, present: Sequence[str], found: Sequence[str]) -> Non
             )
 
 
+def check_shapes(path: Path | str, layers: Mapping[str, Any], cells: Sequence[str], genes: Sequence[str]) -> None:
+    """Refuse layers that are not cells × genes."""
+    shape = (len(cells), len(genes))
+    for layer, matrix in layers.items():
+        if matrix.shape != shape:
+            raise UserMistake(
+                f"{path}: layer '{layer}' is {matrix.shape[0]} × {matrix.shape[1]}, the names say {shape[0]} cells ×"
+                f" {shape[1]} genes; the files are not of one run."
+            )
+
+
+def refuse_twice(path: Path | str, cells: Sequence[str]) -> None:
+    """Refuse barcodes of which one names two cells."""
+    if len(set(cells)) < len(cells):
+        twice = Counter(cells).most_common(1)[0][0]
+        raise UserMistake(f"{path} names the barcode {twice} twice; give every cell a barcode of its own.")
+
+
 def find_one(folder: Path, *candidates: str) -> Path | None:
     """The first of these files that `folder` has, plain or gzip."""
     return next(
@@ -74,6 +95,24 @@ def read_rows(path: Path) -> list[list[str]]:
     """The lines of a tab-separated file without a header, plain or gzip."""
     with open_text(path) as lines:
         return [line.rstrip("\r\n").split("\t") for line in lines if line.strip()]
+
+
+def read_matrix_market(path: Path) -> sparse.csr_matrix:
+    """A Matrix Market file, plain or gzip, as CSR, float64 whatever its header says.
+
+    SciPy reads 1.5 in a file of `integer` as 1, so that nobody would see that the counts are no counts.
+    """
+    from scipy.io import mmread
+
+    text = io.BytesIO()
+    with open_bytes(path) as content:
+        text.write(content.readline().replace(b" integer", b" real"))
+        shutil.copyfileobj(content, text)
+    text.seek(0)
+    try:
+        return sparse.csr_matrix(mmread(text))
+    except (ValueError, OverflowError) as error:
+        raise UserMistake(f"{path} cannot be read as a Matrix Market file ({error}); make it again.") from None
 
 
 def first_column(rows: Sequence[Sequence[str]]) -> tuple[str, ...]:

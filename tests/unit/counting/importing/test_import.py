@@ -12,7 +12,7 @@ from scipy.io import mmwrite
 from velocorpus.cells.calling import knee
 from velocorpus.counting.counts_file import read_counts, write_counts
 from velocorpus.counting.importing.bring_in import bring_in
-from velocorpus.counting.importing.importers import bare_barcodes
+from velocorpus.counting.importing.imported import bare_barcodes
 from velocorpus.errors import UserMistake
 
 BARCODES = ["AAAACCCCGGGG", "CCCCGGGGTTTT", "GGGGTTTTAAAA"]

@@ -144,6 +144,8 @@ class Site:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
+        # A client that was killed is no news.
+        self.server.handle_error = lambda *_: None  # type: ignore[method-assign]
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
         self.thread.start()
         self.address = f"http://127.0.0.1:{self.server.server_port}"
@@ -161,10 +163,10 @@ class Site:
 
 def forwarded(answer: httpx.Response) -> Reply:
     """Another server's answer, without what belongs to its connection."""
-    own = {"connection", "date", "server", "transfer-encoding"}
-    if answer.request.method != "HEAD":
-        own.add("content-length")
+    own = {"content-length", "connection", "date", "server", "transfer-encoding"}
     headers = {key: value for key, value in answer.headers.items() if key.lower() not in own}
+    if answer.request.method == "HEAD":
+        headers["Content-Length"] = answer.headers.get("Content-Length", "0")
     return Reply(answer.status_code, headers, answer.content)
 
 

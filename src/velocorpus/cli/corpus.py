@@ -6,9 +6,11 @@ from typing import Annotated
 
 import typer
 
+from velocorpus.cli import publish
 from velocorpus.config import CellsConfig, CorpusConfig
 
 app = typer.Typer(no_args_is_help=True)
+app.add_typer(publish.app)
 
 _CELLS, _CORPUS = CellsConfig(), CorpusConfig()
 

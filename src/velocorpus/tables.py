@@ -76,7 +76,8 @@ class Sample:
     )
     barcodes: str = _column("File of the barcodes that are cells; empty: the quantifier calls cells.", "path")
     genes: str = _column(
-        "Table that maps gene symbols to Ensembl ids for `import`; empty: a recognised 10x list.", "path"
+        "Table of Ensembl ids and symbols for `import` (10x's features.tsv will do); empty: the genes of `reference`.",
+        "path",
     )
     cell_type: str = _column("Column of the imported `obs` that names the cell type.")
     truth: str = _column("truth.h5ad of a simulated sample: counts and velocities are judged by it.", "path")

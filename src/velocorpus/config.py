@@ -56,7 +56,11 @@ class ReadsQcConfig(Section):
         0.02, ge=0, le=1, description="Share of cDNA reads that match an exon of any reference; lower it for a piece."
     )
     max_shared: float = Field(
-        0.1, ge=0, le=1, description="Share of its molecules that a sample may have in common with an earlier one."
+        0.1,
+        ge=0,
+        le=1,
+        description="Share of its molecules that a sample may have in common with a row above it; 1: samples are not "
+        "compared, so none waits for the reads of others.",
     )
     sketch_reads: int = Field(
         10_000_000, ge=0, description="Reads of each lane that are sketched to find duplicates; 0: all of them."

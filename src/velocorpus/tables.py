@@ -72,7 +72,8 @@ class Sample:
         allowed=names.COUNT_ENGINES,
     )
     whitelist: str = _column(
-        "File of the barcodes that the chemistry allows; empty: the quantifier's own list.", "path"
+        "File of the barcodes that the chemistry allows; empty: 10x's list, which there is for all but `10xv3_5p`.",
+        "path",
     )
     barcodes: str = _column("File of the barcodes that are cells; empty: the quantifier calls cells.", "path")
     genes: str = _column(
@@ -120,7 +121,9 @@ class Unit:
         "path",
     )
     read2: str = _column("FASTQ with cDNA.", "path")
-    path: str = _column("BAM (`bam`), or loom, h5ad (or .gz of it) or folder of another tool's counts (`import`).", "path")
+    path: str = _column(
+        "BAM (`bam`), or loom, h5ad (or .gz of it) or folder of another tool's counts (`import`).", "path"
+    )
     read1_md5: str = _column("MD5 of `read1`, checked after fetching.", "md5")
     read2_md5: str = _column("MD5 of `read2`.", "md5")
     path_md5: str = _column("MD5 of `path`.", "md5")

@@ -72,11 +72,13 @@ rule fetch_pair:
         md5=md5_of_pair,
         bytes=bytes_of_pair,
         chemistry=lambda wildcards: TABLES.samples[wildcards.sample].chemistry,
+        whitelist=lambda wildcards: repeated("--whitelist", [*filter(None, [own_whitelist(wildcards)])]),
     shell:
         step_of_sample(
             "fetch",
             "velocorpus fetch {params.source:q} --out {output.read1:q} --read2 {output.read2:q} --md5={params.md5:q} "
-            "--bytes={params.bytes:q} --config {resources.settings:q} --chemistry {params.chemistry:q} --threads {threads}",
+            "--bytes={params.bytes:q} --config {resources.settings:q} --chemistry {params.chemistry:q} {params.whitelist:q} "
+            "--threads {threads}",
         )
 
 

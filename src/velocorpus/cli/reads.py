@@ -25,6 +25,7 @@ def fetch(
     n_bytes: Annotated[str | None, typer.Option("--bytes", help="Its size, checked before it is fetched.")] = None,
     chemistry: Annotated[str | None, typer.Option(help="Of a FASTQ: its reads must fit this chemistry.")] = None,
     read: Annotated[int | None, typer.Option(min=1, max=2, help="With --chemistry: read 1 or read 2.")] = None,
+    whitelist: Annotated[Path | None, typer.Option(help="With --read2: the sample's own list of barcodes.")] = None,
     config: Annotated[Path | None, typer.Option(help="config.yaml, for its section `fetch`.")] = None,
     parallel: Annotated[int | None, typer.Option(min=1, max=64, help="Connections for one file.")] = None,
     retries: Annotated[int | None, typer.Option(min=0, help="More tries in a row after it broke.")] = None,
@@ -60,7 +61,17 @@ def fetch(
     if read2 is not None:
         if chemistry is None or read is not None:
             raise UserMistake("--read2 needs --chemistry, by which the reads are told apart, and no --read.")
-        return fetch_pair(source, out, read2, chemistry=chemistry, md5=md5 or None, size=size, how=how, threads=threads)
+        return fetch_pair(
+            source,
+            out,
+            read2,
+            chemistry=chemistry,
+            whitelist=whitelist,
+            md5=md5 or None,
+            size=size,
+            how=how,
+            threads=threads,
+        )
     if (chemistry is None) != (read is None):
         raise UserMistake("--chemistry and --read go together: give both or neither.")
     if is_run and read is not None:

@@ -1,6 +1,6 @@
 """Read 1 and read 2 out of one source that holds both: a run of SRA, or a BAM of Cell Ranger.
 
-Which of a run's FASTQs is which, lengths tell where they can, else barcodes on 10x's lists (`roles.py`).
+Which of a run's FASTQs is which, lengths tell where they can, else barcodes on the chemistry's list (`roles.py`).
 """
 
 import hashlib
@@ -33,6 +33,7 @@ def fetch_pair(
     read2: Path,
     *,
     chemistry: str,
+    whitelist: Path | None = None,
     md5: str | None = None,
     size: int | None = None,
     how: FetchConfig | None = None,
@@ -41,15 +42,17 @@ def fetch_pair(
 ) -> None:
     """Bring both reads of `source` (`sra:RUN` or a BAM), gzip-compressed and checked against `chemistry`.
 
-    What came so far stays in a hidden folder beside `read1` until both have their names. Raises `UserMistake` for a
-    source whose barcode and cDNA reads cannot be told, `TryLater` for what another try may mend.
+    `whitelist`: the sample's own list of barcodes, where it has one. What came so far stays in a hidden folder beside
+    `read1` until both have their names. Raises `UserMistake` for a source whose barcode and cDNA reads cannot be told,
+    `TryLater` for what another try may mend.
     """
     how = how or FetchConfig()
     if not SOURCE.match(source) and not BAM.search(source):
         raise UserMistake(f"{source} is given for both reads; give two FASTQs, or a BAM or sra:RUN that holds both.")
     with _workshop(read1) as work:
         if SOURCE.match(source):
-            files = choose_pair(dump_run(source, work, how=how, threads=threads, wait_s=wait_s), chemistry, source)
+            made = dump_run(source, work, how=how, threads=threads, wait_s=wait_s)
+            files = choose_pair(made, chemistry, source, whitelist)
         else:
             files = work / "R1.fastq.gz", work / "R2.fastq.gz"
             # By its address, so that a table that was corrected meanwhile gets what it says now.
@@ -92,10 +95,9 @@ def _workshop(out: Path) -> Iterator[Path]:
         os.close(handle)
 
 
-def choose_pair(files: Sequence[Path], chemistry: str, source: str) -> tuple[Path, Path]:
+def choose_pair(files: Sequence[Path], chemistry: str, source: str, whitelist: Path | None = None) -> tuple[Path, Path]:
     """Barcode read and cDNA read among the FASTQs of one run; a `UserMistake` when it cannot be told."""
-    geometry = chemistry_of(chemistry)
-    barcode_len = geometry.barcode_len + geometry.umi_len
+    barcode_len = chemistry_of(chemistry).barcode_read_len
     lengths = {file: middle_length(file) for file in files}
     long = [file for file in files if lengths[file] > barcode_len + MARGIN]
     fitting = [file for file in files if barcode_len <= lengths[file] <= barcode_len + MARGIN]
@@ -107,19 +109,21 @@ def choose_pair(files: Sequence[Path], chemistry: str, source: str) -> tuple[Pat
             f"{source} has reads of these lengths: {found}; {chemistry} needs one of {barcode_len} or more and cDNA: "
             "technical reads are missing, look for the submitter's own files or a BAM."
         )
-    return _by_content([*fitting, *long], chemistry, f"{source} has reads of these lengths: {found}")
+    where = f"{source} has reads of these lengths: {found}"
+    return _by_content([*fitting, *long], chemistry, whitelist_path(chemistry, whitelist), where)
 
 
-def _by_content(files: Sequence[Path], chemistry: str, where: str) -> tuple[Path, Path]:
+def _by_content(files: Sequence[Path], chemistry: str, whitelist: Path, where: str) -> tuple[Path, Path]:
+    # Imported here, since most fetches need no compiled code.
     from velocorpus.reads.chemistry.barcode_lists import read_list
     from velocorpus.reads.chemistry.detect import look_at
     from velocorpus.reads.chemistry.roles import roles_in
 
-    barcodes = read_list(chemistry, whitelist_path(chemistry))
+    barcodes = read_list(chemistry, whitelist)
     lane = roles_in(look_at(files, [barcodes], [], n_reads=N_READS, window=WINDOW, seed=0))
     if lane.barcode is None or len(lane.cdna) != 1:
         raise UserMistake(
-            f"{where}; which is the barcode read and which the cDNA of {chemistry}, neither lengths nor 10x's barcode "
-            "lists tell: give the two as FASTQs of their own."
+            f"{where}; which is the barcode read and which the cDNA of {chemistry}, neither lengths nor its list "
+            "of barcodes tell: give the two as FASTQs of their own."
         )
     return lane.barcode.sample.path, lane.cdna[0].sample.path

@@ -153,21 +153,25 @@ def write_fastq(path, reads):
     return path
 
 
-def test_barcodes_on_the_list_tell_long_reads_apart(tmp_path):
+@pytest.mark.parametrize("own", [False, True])
+def test_barcodes_on_the_list_tell_long_reads_apart(tmp_path, own):
     from velocorpus.files import open_text
     from velocorpus.reads.chemistries import whitelist_path
 
     rng = random.Random(1)
     with open_text(whitelist_path("10xv2")) as lines:
         barcodes = [line.strip() for line, _ in zip(lines, range(5000), strict=False)]
+    if own:
+        barcodes = sequences(5000, 16, seed=9)
+        (tmp_path / "own.txt").write_text("".join(f"{barcode}\n" for barcode in barcodes))
     long = [rng.choice(barcodes) + rest for rest in sequences(3000, 134)]
     files = [write_fastq(tmp_path / "a_1.fastq.gz", sequences(3000, 150)), write_fastq(tmp_path / "a_2.fastq.gz", long)]
-    assert choose_pair(files, "10xv2", "sra:X") == (files[1], files[0])
+    assert choose_pair(files, "10xv2", "sra:X", tmp_path / "own.txt" if own else None) == (files[1], files[0])
 
 
 def test_what_neither_lengths_nor_barcodes_tell_is_refused(tmp_path):
     files = [write_fastq(tmp_path / f"a_{i}.fastq.gz", sequences(3000, 150, seed=i)) for i in (1, 2)]
-    with pytest.raises(UserMistake, match="neither lengths nor 10x's barcode lists tell"):
+    with pytest.raises(UserMistake, match="neither lengths nor its list of barcodes tell"):
         choose_pair(files, "10xv2", "sra:X")
 
 

@@ -31,8 +31,9 @@ $(STAMP): pyproject.toml requirements/constraints.txt
 demo: setup
 	scripts/demo
 
+# A worker a core: libraries that start threads of their own would only be in each other's way.
 test: setup
-	$(BIN)/python -m pytest -n auto --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: setup
 	$(BIN)/ruff format --check .

@@ -76,5 +76,5 @@ def test_reads_of_human_blood(tmp_path):
     whitelist = ["--soloCBwhitelist", "whitelist.txt", "--soloCBmatchWLtype", "1MM_multi_Nbase_pseudocounts"]
     bam = align(tmp_path, genome, gtf, reads, "--soloUMIlen", "12", *whitelist)
     # Of 46,014 barcodes those with the first reads: velocyto takes ten minutes for all (equal too, docs/counting.md).
-    barcodes = barcodes_of(bam)[:4000]
-    assert_equals_velocyto(tmp_path, bam, gtf, barcodes, tuple(LOGICS), at_least=300)
+    barcodes = barcodes_of(bam)[:500]
+    assert_equals_velocyto(tmp_path, bam, gtf, barcodes, tuple(LOGICS), at_least=30)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from velocorpus.errors import UserMistake
+from velocorpus.errors import TryLater, UserMistake
 from velocorpus.reads.fetch.http import RETRIED_STATUS, pause_asked_for
 from velocorpus.reads.fetch.parts import Broken
 
@@ -60,7 +60,7 @@ class Service:
         """The parsed answer; an empty one (status 204) is parsed from an empty text.
 
         `parse` raises `ValueError` for an answer that is not of its form, which is then asked for again. Raises
-        `Refused` for a refused request, `UserMistake` for a service that kept failing.
+        `Refused` for a refused request, `TryLater` for a service that kept failing.
         """
         import tenacity
 
@@ -83,7 +83,7 @@ class Service:
         try:
             return tries(self._once, path, values, parse, post)
         except Broken as error:
-            raise UserMistake(
+            raise TryLater(
                 f"{self.base} did not answer in {self.retries + 1} tries ({error}); nothing was written: run again "
                 "later, or name a mirror."
             ) from None

@@ -88,6 +88,8 @@ class Table:
 
 def tables_in(folder: Path, *, extend: bool) -> dict[Plan, Table]:
     """The tables that are there, to be extended; refused without `extend`."""
+    if folder.exists() and not folder.is_dir():
+        raise UserMistake(f"{folder} is a file; give a folder for the tables.")
     there = [plan for plan in (SAMPLES, UNITS, RUNS) if (folder / plan.name).exists()]
     if there and not extend:
         raise UserMistake(f"{folder / there[0].name} is there already; give --append to extend it, or another folder.")

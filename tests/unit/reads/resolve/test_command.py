@@ -51,10 +51,13 @@ def test_nothing_usable_is_a_mistake_and_writes_nothing(archives, tmp_path):
     assert not (tmp_path / "t").exists()
 
 
-def test_tables_that_are_there_are_refused_before_anyone_is_asked(archives, tmp_path):
+@pytest.mark.parametrize(
+    ("out", "said"), [("", "units.tsv is there already; give --append"), ("units.tsv", "is a file")]
+)
+def test_what_is_in_the_way_is_refused_before_anyone_is_asked(archives, tmp_path, out, said):
     (tmp_path / "units.tsv").touch()
-    result = run_line(archives, "SRR9000001", "--out", tmp_path)
-    assert "units.tsv is there already; give --append" in str(result.exception)
+    result = run_line(archives, "SRR9000001", "--out", tmp_path / out)
+    assert said in str(result.exception)
     assert not archives.asked
 
 

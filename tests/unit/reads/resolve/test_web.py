@@ -5,7 +5,7 @@ import json
 import pytest
 from archives import Archives, both
 
-from velocorpus.errors import UserMistake
+from velocorpus.errors import TryLater, UserMistake
 from velocorpus.reads.resolve.accessions import look_up, services
 from velocorpus.reads.resolve.web import Service
 
@@ -55,7 +55,7 @@ def test_an_archive_that_keeps_failing_is_a_sentence(archives):
     archives.moods = [503] * 9
     ena, ncbi = both(archives)
     ena.retries = 2
-    with pytest.raises(UserMistake, match=r"did not answer in 3 tries \(status 503\); nothing was written"):
+    with pytest.raises(TryLater, match=r"did not answer in 3 tries \(status 503\); nothing was written"):
         look_up(["SRR9000001"], ena, ncbi)
 
 

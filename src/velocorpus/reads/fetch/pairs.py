@@ -91,7 +91,7 @@ def _workshop(out: Path) -> Iterator[Path]:
             shutil.rmtree(work)
         raise
     finally:
-        lock.unlink()
+        lock.unlink(missing_ok=True)
         os.close(handle)
 
 

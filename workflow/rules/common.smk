@@ -41,6 +41,18 @@ def repeated(option, values):
     return [text for value in values for text in (option, str(value))]
 
 
+def either(names):
+    """A wildcard's pattern: one of these names; nothing where there is none."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
+def with_the_same_reads(name, *columns):
+    """The sample of which this one is a second count, where they agree in these columns; else the sample itself."""
+    sample, first = TABLES.samples[name], TABLES.samples.get(TABLES.samples[name].same_reads_as)
+    agree = first is not None and all(getattr(sample, c) == getattr(first, c) for c in columns)
+    return first.sample if agree else name
+
+
 def outcomes_of(samples):
     """What became of each sample: the file that a sample's job always writes."""
     return [f"results/counts/{sample}/outcome.json" for sample in samples]
@@ -48,7 +60,7 @@ def outcomes_of(samples):
 
 def simulated_as(ending):
     """Pattern of the samples whose files the simulator writes in one form, told by the path of a unit."""
-    found = [
+    return either(
         name
         for name, units in TABLES.units.items()
         if any(
@@ -56,8 +68,7 @@ def simulated_as(ending):
             for unit in units
             for path in (unit.read1, unit.path)
         )
-    ]
-    return "|".join(map(re.escape, found)) or "(?!)"
+    )
 
 
 def group_outcomes(wildcards):
@@ -79,8 +90,7 @@ def study_truths(wildcards):
 
 def studies_taught_by(truth):
     """Pattern of the studies whose teacher is the truth, or is not."""
-    found = [s for s in TABLES.studies if (PROJECT.teacher(s) == "truth") == truth]
-    return "|".join(map(re.escape, found)) or "(?!)"
+    return either(s for s in TABLES.studies if (PROJECT.teacher(s) == "truth") == truth)
 
 
 def taught_targets():
@@ -139,7 +149,7 @@ def counts_labelled(wildcards):
         )
         labels[f"{label} ({name})" if label in labels else label] = name
     return repeated(
-        "--counts", [f"{label}=results/counts/{name}/counts.h5ad" for label, name in labels.items()]
+        "--counts", [f"{label}=results/counts/{name}/outcome.json" for label, name in labels.items()]
     )
 
 

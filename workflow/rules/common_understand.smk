@@ -5,15 +5,7 @@ from velocorpus.outcomes.outcome import refusal_at
 
 def checked_as(name):
     """The sample whose check of reads holds for this one: those of a second count are the first one's."""
-    sample, other = TABLES.samples[name], TABLES.samples.get(TABLES.samples[name].same_reads_as)
-    alike = ("reference", "chemistry", "whitelist")
-    if (
-        other is None
-        or not other.from_fastq
-        or any(getattr(sample, key) != getattr(other, key) for key in alike)
-    ):
-        return name
-    return other.sample
+    return with_the_same_reads(name, "from_fastq", "reference", "chemistry", "whitelist")
 
 
 # Samples whose reads are checked before they are aligned, in the order of the table.

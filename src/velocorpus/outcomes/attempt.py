@@ -16,6 +16,7 @@ from pathlib import Path
 from velocorpus.errors import UserMistake
 from velocorpus.outcomes.failures import diagnose, signal_of
 from velocorpus.outcomes.outcome import OUTCOME_FILE, Outcome, counts_of, refusal_at, stored_digest, write_outcome
+from velocorpus.outcomes.picture import draw_outcome
 
 # Someone ended the run: that says nothing about the sample.
 STOPPED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -81,11 +82,13 @@ def give_up(*, sample: str, stage: str, tries: int, made: Sequence[Path], scratc
 
 
 def set_aside(outcome: Outcome, made: Sequence[Path], scratch: Path | None = None) -> None:
-    """Let `outcome` stand in place of every file in `made`; nothing else is left in `scratch`."""
+    """Let `outcome` stand in place of every file in `made`, drawn where it is a PNG; nothing else is in `scratch`."""
     _clear(scratch)
     for path in made:
         _counts(path).unlink(missing_ok=True)
-        write_outcome(path, **vars(outcome))
+        written = write_outcome(path, **vars(outcome))
+        if path.suffix == ".png":
+            draw_outcome(written, path)
 
 
 def again(results: Path, states: Collection[str], samples: Collection[str] = ()) -> list[Path]:

@@ -113,3 +113,21 @@ def test_import_and_concord_of_what_was_counted(inputs, count, velocorpus):
     table = json.loads((inputs / "concord.json").read_text())
     error = table["columns"].index("error")
     assert {row[error] for row in table["rows"] if row[2] == "all"} == {0}
+
+
+def test_concord_leaves_out_what_was_set_aside_and_says_so(inputs, count, velocorpus):
+    from velocorpus.outcomes.outcome import write_outcome
+
+    count()
+    write_outcome(inputs / "outcome.json", sample="a", state="ok")
+    write_outcome(inputs / "kb.json", sample="k", state="failed", reason="out of memory", stage="align")
+    given = [x for name in ("outcome.json", "counts.h5ad") for x in ("--counts", f"{name}={inputs / name}")]
+    kb = ("--counts", f"kb={inputs / 'kb.json'}")
+    done = velocorpus("concord", *given, *kb, "--out", inputs / "concord.json")
+    assert done.returncode == 0, done.stderr
+    table = json.loads((inputs / "concord.json").read_text())
+    assert {(row[0], row[1]) for row in table["rows"]} == {("counts.h5ad", "outcome.json")}
+    assert table["note"].endswith("kb is left out, failed at align: out of memory.")
+    done = velocorpus("concord", *given[:2], *kb, "--out", inputs / "none.json")
+    assert done.returncode == 2
+    assert "Nothing is left to compare; kb is left out, failed at align: out of memory." in done.stderr

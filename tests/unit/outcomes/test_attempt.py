@@ -48,6 +48,15 @@ def test_a_refusal_takes_the_place_of_every_output(step, tmp_path):
     assert (tmp_path / "made/x").read_bytes() == (tmp_path / "made/y").read_bytes()
 
 
+def test_a_refusal_in_place_of_a_figure_is_a_picture_and_the_same_twice(step, tmp_path):
+    for name in ("one.png", "two.png"):
+        assert step("echo velocorpus: No reads. >&2; exit 2", made=("made/x", f"made/{name}")) == 0
+    assert read_outcome(tmp_path / "made/x").reason == "No reads."
+    picture = (tmp_path / "made/one.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert picture == (tmp_path / "made/two.png").read_bytes()
+
+
 def test_a_refusal_is_handed_on_without_running(step, tmp_path):
     write_outcome(tmp_path / "reads", sample="b", state="failed", reason="Why.", stage="fetch")
     assert step("touch ran", given=["reads"]) == 0

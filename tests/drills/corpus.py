@@ -2,8 +2,9 @@
 
 python -m tests.drills.corpus --corruptions 1000 [--seed 0]
 
-The corpus has four versions (built, grown, a sample removed, one replaced). Bytes are spoiled in any file of any version;
-what bytes cannot tell (a wrong total, count, split, …) is spoiled with every digest put right, so that only the sums can.
+The corpus has four versions (built, grown, a sample removed, one replaced). Bytes are spoiled in any file of any
+version; what bytes cannot tell (a wrong total, count, split, …) is spoiled with every digest put right, so that only
+the sums can.
 """
 
 import argparse

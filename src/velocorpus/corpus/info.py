@@ -1,5 +1,6 @@
 """A corpus in figures: cells, genes, bytes per cell, bits per nonzero, per study."""
 
+import json
 from collections import defaultdict
 
 from velocorpus import names
@@ -27,6 +28,13 @@ def corpus_figures(corpus: Corpus) -> dict[str, float]:
     }
 
 
+def _unmapped(source: str) -> tuple[int, int]:
+    """Molecules and genes of a sample that the import could not map, by the `source` of its counts."""
+    given = json.loads(source)
+    found = [given.get(f"genes_{why}", {}) for why in ("unmapped", "ambiguous_symbol", "mapped_twice")]
+    return sum(one.get("molecules", 0) for one in found), sum(one.get("n", 0) for one in found)
+
+
 def corpus_table(corpus: Corpus) -> Table:
     """One row per study, then the whole corpus."""
     studies: dict[tuple[str, str, str], list[int]] = defaultdict(lambda: [0] * 5)
@@ -45,6 +53,10 @@ def corpus_table(corpus: Corpus) -> Table:
         note += " Missing: " + "; ".join(f"{s} ({why})" for s, why in corpus.manifest["missing"].items())
     for pair in corpus.manifest.get("duplicates", ()):
         note += f" {in_words(pair)}."
+    lost = sorted(((*_unmapped(row["source"]), row[names.SAMPLE]) for row in corpus.samples.to_pylist()), reverse=True)
+    if lost and lost[0][0]:
+        worst = "; ".join(f"{sample}: {n} molecules of {genes} genes" for n, genes, sample in lost[:5] if n)
+        note += f" Not mapped to a gene id, left out on import: {sum(n for n, *_ in lost)} molecules ({worst})."
     for record in corpus.manifest.get("removed", ()):
         note += f" Version {record['version']} took {record[names.SAMPLE]} out ({record['because']})."
     columns = (names.STUDY, names.ORGANISM, "split", "samples", "cells", *map(names.total_of, names.LAYERS))

@@ -21,6 +21,7 @@ from velocorpus.counting.counts_file import read_counts
 from velocorpus.errors import UserMistake
 from velocorpus.files import replacing
 from velocorpus.outcomes.outcome import counts_of, read_outcome, stored_sample
+from velocorpus.reference.gtf import split_version
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,12 @@ def sample_totals(path: Path | str, *, min_counts: int) -> Totals:
     sample, adata, reason = read_sample(path)
     if adata is None:
         return Totals(sample, schema.TOTALS_SCHEMA.empty_table(), min_counts, reason=reason)
+    versioned = [gene for gene in adata.var_names if split_version(gene)[1]]
+    if versioned:
+        raise UserMistake(
+            f"{path} has {len(versioned)} gene ids with a version (first: {versioned[0]}); a gene has one token, "
+            "whatever its version: bring the counts in with `velocorpus import`, which takes versions off."
+        )
     kept = keep_cells(sums(adata.layers[names.SPLICED], axis=1), min_counts)
     columns: dict[str, Any] = {
         names.GENE_ID: adata.var_names.tolist(),

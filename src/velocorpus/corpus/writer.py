@@ -27,6 +27,9 @@ from velocorpus.corpus.vocabulary import Vocabulary
 from velocorpus.errors import UserMistake
 from velocorpus.files import replacing
 
+# Bytes of a layer that a record batch can hold: the offsets of an Arrow list are 32 bits wide.
+MOST_BYTES = 2**31 - 1
+
 
 @dataclass(frozen=True)
 class EncodedCells:
@@ -145,6 +148,11 @@ def _order(n: int, word: str) -> NDArray[np.int64]:
 
 
 def _lists(rows: Rows) -> pa.Array:
+    if rows.offsets[-1] > MOST_BYTES:
+        raise UserMistake(
+            f"{schema.BATCH_CELLS} cells need {rows.offsets[-1]} bytes in one layer, an Arrow list holds {MOST_BYTES}: "
+            "a count of thousands of millions takes megabytes; such counts are no molecules, leave those cells out."
+        )
     return pa.ListArray.from_arrays(pa.array(rows.offsets.astype(np.int32)), pa.array(rows.bytes))
 
 

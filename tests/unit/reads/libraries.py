@@ -51,15 +51,15 @@ def write(path: Path, codes: np.ndarray, *, run: str = "run", number: int = 1) -
     return path
 
 
-def verdict_on(paths: list[Path], references=None, lists=None) -> Verdict:
+def verdict_on(paths: list[Path], references=None, lists=None, *, n_reads: int = 4000, window: int = 20_000) -> Verdict:
     """What is detected in files."""
     return detect(
         look_at(
             paths,
             list((LISTS if lists is None else lists).values()),
             REFERENCES if references is None else references,
-            n_reads=4000,
-            window=20_000,
+            n_reads=n_reads,
+            window=window,
             seed=0,
         )
     )

@@ -31,7 +31,7 @@ def fill_chemistries(samples: Path | str, units: Path | str, verdict_on: Callabl
     column = [name.strip().lstrip("\ufeff") for name in header.split("\t")].index("chemistry")
     stay_empty = []
     for number, sample in rows:
-        if sample.chemistry or not sample.from_fastq:
+        if sample.chemistry or sample.skip or not sample.from_fastq:
             continue
         try:
             said = _chemistry(sample, files.get(sample.sample, []), verdict_on)

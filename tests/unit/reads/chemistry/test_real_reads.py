@@ -23,24 +23,47 @@ def lists():
     return {one.name: one for one in known_lists({})}
 
 
-def test_blood_is_v3(lists):
-    found = verdict_on(sorted((DATA / "pbmc_10x_v3_chr21").glob("*.fastq.gz"), reverse=True), [], lists)
-    assert (found.state, found.chemistry) == ("confident", "10xv3")
-    assert [lane.barcode.name[-15:] for lane in found.lanes] == ["R1_001.fastq.gz"] * 2
+BLOOD = DATA / "pbmc_10x_v3_chr21"
+BLADDER = DATA / "bladder_10x_v2_chr19"
 
 
-def test_bladder_is_v2_of_mouse_by_its_own_list(lists):
+@pytest.fixture(scope="module")
+def indices():
+    """The pieces of both species' genomes."""
+    pieces = {"human": (BLOOD, "chr21_0.7Mb"), "mouse": (BLADDER, "mm10_chr19_7Mb_MT")}
+    return [
+        build_index(
+            folder / f"genome_{piece}.fa.gz", folder / f"genes_{piece}.gtf.gz", name=organism, organism=organism
+        )
+        for organism, (folder, piece) in pieces.items()
+    ]
+
+
+def test_every_real_fastq_is_of_a_sample_that_is_tested():
+    assert {path.parent for path in DATA.rglob("*.fastq*")} == {BLOOD, BLADDER}
+
+
+@pytest.mark.parametrize("lanes", [("L001",), ("L002",), ("L001", "L002")])
+def test_blood_is_v3_of_human_whatever_the_order_of_its_files(lists, indices, lanes):
+    paths = [path for lane in lanes for path in BLOOD.glob(f"*_{lane}_*.fastq.gz")]
+    # Few lie in the genome's piece: all that are looked at by default are needed to tell the species.
+    found = verdict_on(sorted(paths, reverse=True), indices, lists, n_reads=20_000, window=200_000)
+    assert (found.state, found.chemistry, found.organism) == ("confident", "10xv3", "human")
+    assert sorted(lane.barcode.name[-20:-9] for lane in found.lanes) == [f"{lane}_R1_001" for lane in lanes]
+
+
+@pytest.mark.parametrize(("read", "said"), [(1, "only barcode reads are here"), (2, "--include-technical")])
+def test_half_of_the_blood_is_refused_with_what_to_fetch(lists, read, said):
+    found = verdict_on(sorted(BLOOD.glob(f"*_R{read}_*.fastq.gz")), [], lists)
+    assert (found.state, said in found.reasons[0]) == ("unclear", True)
+
+
+def test_bladder_is_v2_of_mouse_by_its_own_list(lists, indices):
     """Its barcodes are not 10x's: they stand in a list of its own, without which all stays unclear."""
-    folder = DATA / "bladder_10x_v2_chr19"
-    index = build_index(
-        *(folder / f"{x}_mm10_chr19_7Mb_MT.{y}.gz" for x, y in (("genome", "fa"), ("genes", "gtf"))),
-        name="m",
-        organism="mouse",
-    )
-    reads = sorted(folder.glob("*.fastq.gz"))
-    assert verdict_on(reads, [index], lists).state == "unclear"
-    found = verdict_on(reads, [index], lists | {"10xv2": read_list("10xv2", folder / "barcodes.txt")})
-    assert (found.state, found.chemistry, found.organism) == ("confident", "10xv2", "mouse")
+    reads = sorted(BLADDER.glob("*.fastq.gz"))
+    assert verdict_on(reads, indices, lists).state == "unclear"
+    found = verdict_on(reads, indices, lists | {"10xv2": read_list("10xv2", BLADDER / "barcodes.txt")})
+    assert (found.state, found.chemistry, found.organism, found.strand) == ("confident", "10xv2", "mouse", "forward")
 
 
 # Reads of BAMs come without a reference, and some without all bases: nothing may be confident, the list must be right.

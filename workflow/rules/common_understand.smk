@@ -1,6 +1,7 @@
 """What the checks of reads ask of the tables; it has no rule."""
 
 from velocorpus.outcomes.outcome import refusal_at
+from velocorpus.reads.chemistry.blocks import blocks_before, parts_of
 
 
 def checked_as(name):
@@ -18,8 +19,6 @@ CHECKED_SAMPLES = {
 
 # Rows whose reads must not be those of a row above. A row that is skipped keeps its place, so that no block changes.
 LIBRARIES = [name for name, sample in TABLES.samples.items() if sample.from_fastq and sample.in_corpus]
-# So many sketches are put into one file, and so many of those: each sample then waits for few files.
-BLOCK = 16
 
 
 def understood(wildcards):
@@ -42,30 +41,27 @@ def not_repeated(name):
     return [path] if outcome and outcome.stage == "duplicates" else [ancient(path)]
 
 
-def sketches_between(start, end):
+def sketches_in(blocks):
+    """The files with the sketches of blocks of `LIBRARIES`; a block of one row is that sample, when it is checked."""
     return [
-        f"results/understood/{name}/sketch.npz" for name in LIBRARIES[start:end] if name in CHECKED_SAMPLES
+        (
+            f"results/understood/sketches/{size}/{number}.npz"
+            if size > 1
+            else f"results/understood/{LIBRARIES[number]}/sketch.npz"
+        )
+        for size, number in blocks
+        if size > 1 or LIBRARIES[number] in CHECKED_SAMPLES
     ]
 
 
 def sketches_of_block(wildcards):
-    """The parts of a block of `size` rows: blocks of a sixteenth, or samples."""
-    size, first = int(wildcards.size), int(wildcards.number) * BLOCK
-    if size == BLOCK:
-        return sketches_between(first, first + BLOCK)
-    return [f"results/understood/sketches/{size // BLOCK}/{n}.npz" for n in range(first, first + BLOCK)]
+    return sketches_in(parts_of(int(wildcards.size), int(wildcards.number)))
 
 
-def sketches_before(wildcards):
-    """The sketches of all rows above, in as few files as there are: whole blocks first, then samples."""
-    row, at, files = LIBRARIES.index(wildcards.sample), 0, []
-    if CONFIG.reads_qc.max_shared == 1:
-        return []
-    for size in (BLOCK * BLOCK, BLOCK):
-        blocks = range(at // size, row // size)
-        files += [f"results/understood/sketches/{size}/{number}.npz" for number in blocks]
-        at = row // size * size
-    return files + sketches_between(at, row)
+def sketches_above(wildcards):
+    """The sketches of all rows above; of none where samples are not compared."""
+    compared = CONFIG.reads_qc.max_shared < 1
+    return sketches_in(blocks_before(LIBRARIES.index(wildcards.sample))) if compared else []
 
 
 def trial_references(wildcards):

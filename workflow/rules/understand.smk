@@ -129,7 +129,7 @@ rule check_duplicates:
     """A sample whose molecules a row above has too is that library once more, and is set aside."""
     input:
         sketch="results/understood/{sample}/sketch.npz",
-        above=sketches_before,
+        above=sketches_above,
     output:
         "results/understood/{sample}/duplicates.json",
     log:

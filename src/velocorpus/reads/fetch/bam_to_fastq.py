@@ -5,6 +5,7 @@ qualities CY + UY, R2 the read as it was sequenced. For the first chemistry, who
 together in the same way. Not done, and refused: 5' libraries sequenced from both ends, whose R1 goes on into cDNA.
 """
 
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 from velocorpus.errors import UserMistake
 
 TAGS = ("CR", "CY", "UR", "UY")
+PROGRESS_READS = 5_000_000
 COMPLEMENT = str.maketrans("ACGTN", "TGCAN")
 
 
@@ -50,6 +52,8 @@ def bam_to_fastq(bam: Path, read1: Path, read2: Path, *, source: str, threads: i
                 raise UserMistake(f"{source} has barcodes and UMIs of several lengths, which no quantifier reads.")
             kinds["read"] += 1
             kinds["unmapped"] += record.is_unmapped
+            if kinds["read"] % PROGRESS_READS == 0:
+                print(f"{source}: {kinds['read']:,} reads", file=sys.stderr, flush=True)
             one.write(first)
             two.write(second)
     if not kinds["read"]:

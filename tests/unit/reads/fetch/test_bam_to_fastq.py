@@ -49,6 +49,12 @@ def test_read_1_is_raw_barcode_and_umi_with_their_qualities(tmp_path):
     assert one == [["@r0", "ACGTACGTACGTACGTTTTTGGGGCC", "+", "FFFFFFFFFFFFFFFF::::::::::"]]
 
 
+def test_how_many_reads_are_turned_is_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("velocorpus.reads.fetch.bam_to_fastq.PROGRESS_READS", 2)
+    turned(tmp_path, *[{}] * 5)
+    assert capsys.readouterr().err.splitlines() == ["a.bam: 2 reads", "a.bam: 4 reads"]
+
+
 def test_a_read_on_the_other_strand_is_turned_back(tmp_path):
     _, _, two = turned(tmp_path, {}, {"flag": 16})
     assert [read[1::2] for read in two] == [["ACCGT", "ABCDE"], ["ACGGT", "EDCBA"]]

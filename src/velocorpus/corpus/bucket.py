@@ -17,7 +17,10 @@ from velocorpus.reads.fetch.transfer import MAX_WAIT_S
 Answer = TypeVar("Answer")
 
 # Refusals that another try may mend: bytes that were changed or lost on their way to the store, and haste.
-_PASSING = ("BadDigest", "IncompleteBody", "InternalError", "RequestTimeout", "SlowDown", "XAmzContentSHA256Mismatch")
+_PASSING = (
+    *("BadDigest", "IncompleteBody", "InvalidPart", "InvalidPartOrder", "MalformedXML", "XAmzContentSHA256Mismatch"),
+    *("InternalError", "OperationAborted", "RequestTimeout", "SlowDown"),
+)
 
 
 class Refused(UserMistake):

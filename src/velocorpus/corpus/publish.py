@@ -33,6 +33,7 @@ from velocorpus.files import read_json, write_json
 from velocorpus.reads.fetch.parts import PROGRESS_S, amount
 
 CLAIM_FILE = "publishing.json"
+WHOLE = 1 << 30
 _FOLDERS = f"{schema.SHARDS_FOLDER}|{schema.VERSIONS_FOLDER}"
 _OURS = re.compile(rf"(({_FOLDERS})/[^/]+|{schema.MANIFEST_FILE}|{CLAIM_FILE}|{'|'.join(COPIES)})")
 
@@ -114,11 +115,12 @@ class _Publisher:
             self.bucket.ask("delete_object", schema.MANIFEST_FILE)
             before = None
         uploads = self.bucket.uploads()
-        for name, ids in uploads.items():
-            for upload in ids if _OURS.fullmatch(name) and name not in self.files else ():
-                self._abort(name, upload)
         arrived = self._send([n for n in self.files if n not in COPIES], there, uploads)
         arrived |= self._send([n for n in self.files if n in COPIES], there, uploads)
+        # Of an upload whose beginning was not answered nobody else knows.
+        for name, ids in self.bucket.uploads().items():
+            for upload in ids if _OURS.fullmatch(name) else ():
+                self._abort(name, upload)
         listed = self.bucket.objects()
         for name, remote in arrived.items():
             if listed.get(name) != remote:
@@ -195,7 +197,7 @@ class _Publisher:
 
     def _conditionally(self, name: str, path: Path, etag: str | None) -> None:
         """Put a small file in the place of the object of this ETag, or of none."""
-        file = digests(path, 1 << 30)
+        file = digests(path, WHOLE)
         condition = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
         try:
             send(self.bucket, name, path, file, **condition, **self.acl)
@@ -226,8 +228,6 @@ class _Publisher:
     def _send_one(self, name: str, there: Remote | None, unfinished: list[str]) -> Remote:
         file = self._digests(name)
         if there is not None and holds(self.bucket, name, there, file):
-            for upload in unfinished:
-                self._abort(name, upload)
             if self.acl:
                 self.bucket.ask("put_object_acl", name, **self.acl)
             self._count(equal=1)
@@ -238,7 +238,8 @@ class _Publisher:
 
     def _digests(self, name: str) -> Digests:
         path, digest = self.files[name]
-        file = digests(path, self.part_bytes)
+        # What is read as text goes in one piece, so that its own MD5 is its ETag.
+        file = digests(path, self.part_bytes if path.suffix == ".feather" else WHOLE)
         if digest and file.sha256 != digest:
             raise UserMistake(f"{path} was changed while the corpus was published; restore it and publish again.")
         return file

@@ -4,7 +4,6 @@ Files gather in `{out}.part`, which outlives a kill, so that the next run goes o
 `out` has already is linked, not fetched. Only when all is there does the folder get its name.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -12,9 +11,8 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from velocorpus.corpus import schema
 from velocorpus.corpus.bucket import Bucket
 from velocorpus.corpus.card import write_card
 from velocorpus.corpus.contents import CARD_FILE, COPIES, STUDIES_FILE, TABLES, contents
+from velocorpus.corpus.lock import locked
 from velocorpus.corpus.part import write_part
 from velocorpus.corpus.reader import Corpus
 from velocorpus.errors import TryLater, UserMistake
@@ -60,7 +59,8 @@ def pull(
     digest = versions[0][0]
     _check_place(out, {one for one, _ in versions})
     work = out.with_name(out.name + ".part")
-    with _alone(work):
+    with locked(out):
+        work.mkdir(parents=True, exist_ok=True)
         made, whole = work / f"{digest[:16]}-{_short(chosen)}", work / "whole"
         for other in work.iterdir():
             if other not in (made, whole):
@@ -124,20 +124,6 @@ def _check_place(out: Path, versions: set[str]) -> None:
     here = Corpus(out)
     if not versions & {here.digest, here.manifest.get("subset", {}).get("of")}:
         raise UserMistake(f"{out} holds another corpus, or a later version; give a new folder.")
-
-
-@contextmanager
-def _alone(work: Path) -> Iterator[None]:
-    """Make the folder, for one process at a time."""
-    work.mkdir(parents=True, exist_ok=True)
-    handle = os.open(work, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise TryLater(f"Another process is pulling to {work.name.removesuffix('.part')}; let it end.") from None
-    finally:
-        os.close(handle)
 
 
 def _whole(bring: "_Puller", versions: Sequence[tuple[str, dict[str, Any]]], made: Path) -> None:

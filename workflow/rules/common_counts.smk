@@ -85,6 +85,19 @@ def counts_to_import(wildcards):
     return f"results/reads/{sample.sample}/{unit}.{kind[1]}" if kind else path
 
 
+def matrices_to_import(wildcards):
+    """kb's matrices: what is read of its folder, and so how much memory that takes."""
+    layers = ("mature", "nascent", "ambiguous") if TABLES.samples[wildcards.sample].quantifier == "kb" else ()
+    return [f"results/kb/{wildcards.sample}/counts_unfiltered/cells_x_genes.{layer}.mtx" for layer in layers]
+
+
+def mb_to_import(input):
+    """MB of text in all inputs; of a given folder Snakemake knows no size."""
+    files = [os.path.join(folder, name) for folder, _, names in os.walk(input.counts) for name in names]
+    packed = [5 * os.path.getsize(file) if file.endswith(".gz") else os.path.getsize(file) for file in files]
+    return round(input.size_mb + sum(packed) / 1e6)
+
+
 def import_path(wildcards, input):
     """kb's counts are a folder, which its declared file stands in."""
     return os.path.dirname(input.counts) if input.counts.endswith("kb_info.json") else input.counts

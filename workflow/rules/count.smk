@@ -79,6 +79,7 @@ rule import_counts:
     """Counts that kb or another tool has made, in our layers and gene ids."""
     input:
         counts=counts_to_import,
+        matrices=matrices_to_import,
         cells=cells_of_sample,
         called_by=called_by_of_sample,
         genes=gene_table_of,
@@ -95,7 +96,7 @@ rule import_counts:
         "../../envs/velocorpus.yaml"
     resources:
         attempt=attempt_of,
-        mem_mb=lambda wildcards, input, attempt: (3000 + 8 * input.size_mb) * attempt,
+        mem_mb=lambda wildcards, input, attempt: (3000 + 8 * mb_to_import(input)) * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         path=import_path,

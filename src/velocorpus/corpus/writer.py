@@ -3,12 +3,12 @@
 A job reads its group's samples one at a time, keeps the cells that pass the filter and encodes them; then
 each split's cells are shuffled by a seed and written in record batches of 1,024. The same inputs give the
 same bytes on any machine: samples are taken in the order of their names, and no time or path is written.
-Memory: the encoded bytes of one group (about 7 kB a cell) and one sample's matrices.
+Memory: one sample's matrices; the encoded bytes wait on disk (see `corpus.spill`), about 7 kB a cell of the group.
 """
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,10 @@ from velocorpus import names
 from velocorpus.cells.filter import keep_cells
 from velocorpus.cells.qc import cell_figures
 from velocorpus.corpus import content, schema
-from velocorpus.corpus.encoding import EncodedLayer, Rows, encode_layer, join_rows, take_rows
+from velocorpus.corpus.content import Lanes
+from velocorpus.corpus.encoding import EncodedLayer, Rows, encode_layer
 from velocorpus.corpus.plan import Splits, describe, shard_name
+from velocorpus.corpus.spill import Spill
 from velocorpus.corpus.totals import read_sample
 from velocorpus.corpus.vocabulary import Vocabulary
 from velocorpus.errors import UserMistake
@@ -29,15 +31,8 @@ from velocorpus.files import replacing
 
 # Bytes of a layer that a record batch can hold: the offsets of an Arrow list are 32 bits wide.
 MOST_BYTES = 2**31 - 1
-
-
-@dataclass(frozen=True)
-class EncodedCells:
-    """Kept cells of one sample, ready to be written; `digest` is their content sum."""
-
-    obs: pa.Table
-    layers: dict[str, EncodedLayer]
-    digest: content.Lanes
+# Cells that are encoded at once: what this takes beside the sample's matrices is bounded.
+CHUNK_CELLS = 2048
 
 
 def write_shards(
@@ -57,27 +52,32 @@ def write_shards(
     samples.tsv (may be empty, see `plan.describe`). Raises `UserMistake` for a gene that the vocabulary
     lacks.
     """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     genes = content.lanes_of(vocabulary.gene_ids)
-    parts: dict[str, list[EncodedCells]] = {split: [] for split in names.SPLITS}
-    for sample in sorted(inputs):
-        _, adata, _ = read_sample(inputs[sample])
-        if adata is not None:
-            about = describe(sample, adata.uns[names.UNS]["source"], adata.var_names, samples)
-            cells = encode_cells(adata, sample, about[names.ORGANISM], vocabulary, genes, min_counts)
-            parts[splits.of(about[names.STUDY])].append(cells)
-    about_shard = {"group": group, "seed": seed, "min_counts": min_counts}
-    return [
-        write_shard(Path(folder) / shard_name(group, split), parts[split], about_shard | {"split": split}, vocabulary)
-        for split in names.SPLITS
-    ]
+    with ExitStack() as stack:
+        spills = {split: stack.enter_context(Spill(folder)) for split in names.SPLITS}
+        for sample in sorted(inputs):
+            _, adata, _ = read_sample(inputs[sample])
+            if adata is not None:
+                about = describe(sample, adata.uns[names.UNS]["source"], adata.var_names, samples)
+                for cells in encode_cells(adata, sample, about[names.ORGANISM], vocabulary, genes, min_counts):
+                    spills[splits.of(about[names.STUDY])].add(*cells)
+        about_shard = {"group": group, "seed": seed, "min_counts": min_counts}
+        return [
+            write_shard(folder / shard_name(group, split), spill, about_shard | {"split": split}, vocabulary)
+            for split, spill in spills.items()
+        ]
 
 
 def encode_cells(
-    adata: Any, sample: str, organism: str, vocabulary: Vocabulary, genes: content.Lanes, min_counts: int
-) -> EncodedCells:
-    """Encode the kept cells of one sample; `genes` are the content lanes of the vocabulary."""
+    adata: Any, sample: str, organism: str, vocabulary: Vocabulary, genes: Lanes, min_counts: int
+) -> Iterator[tuple[pa.Table, dict[str, EncodedLayer], Lanes]]:
+    """Encode the kept cells of one sample, some at a time: their columns, layers and content sum; `genes` are the
+    content lanes of the vocabulary.
+    """
     figures = cell_figures(adata.layers, adata.var[names.SYMBOL].tolist())
-    kept = np.flatnonzero(keep_cells(figures[names.total_of(names.SPLICED)], min_counts))
+    every = np.flatnonzero(keep_cells(figures[names.total_of(names.SPLICED)], min_counts))
     tokens_G = vocabulary.tokens(adata.var_names)
     wrong = [g for g, t in zip(adata.var_names, tokens_G, strict=True) if t < 0 or vocabulary.organisms[t] != organism]
     if wrong:
@@ -86,40 +86,37 @@ def encode_cells(
             "vocabulary from the totals of all samples (`velocorpus corpus vocab`)."
         )
     first = vocabulary.first.get(organism, 0)
-    layers, csr = {}, {}
-    for layer in names.LAYERS:
-        matrix = adata.layers[layer][kept]
-        csr[layer] = (matrix.indptr.astype(np.int64), *_by_token(matrix, tokens_G))
-        indptr, tokens, counts = csr[layer]
-        layers[layer] = encode_layer(indptr, tokens - first, counts)
-    barcodes = adata.obs[names.BARCODE].astype(str).to_numpy()[kept].tolist()
-    cell_ids = [names.cell_id(sample, barcode) for barcode in barcodes]
-    columns: dict[str, Any] = {
-        names.BARCODE: barcodes,
-        names.SAMPLE: [sample] * len(kept),
-        names.ORGANISM: [organism] * len(kept),
-        **{name: pa.array(values[kept], from_pandas=True) for name, values in figures.items()},
-        **{name: _label(adata.obs.get(name), kind, kept) for name, kind in schema.LABELS.items()},
-    }
-    obs = pa.table({f.name: columns[f.name] for f in schema.OBS_FIELDS}, schema=pa.schema(schema.OBS_FIELDS))
-    return EncodedCells(obs, layers, content.content_sum(cell_ids, genes, csr))
+    for start in range(0, len(every), CHUNK_CELLS):
+        kept = every[start : start + CHUNK_CELLS]
+        layers, csr = {}, {}
+        for layer in names.LAYERS:
+            matrix = adata.layers[layer][kept]
+            csr[layer] = (matrix.indptr.astype(np.int64), *_by_token(matrix, tokens_G))
+            indptr, tokens, counts = csr[layer]
+            layers[layer] = encode_layer(indptr, tokens - first, counts)
+        barcodes = adata.obs[names.BARCODE].astype(str).to_numpy()[kept].tolist()
+        cell_ids = [names.cell_id(sample, barcode) for barcode in barcodes]
+        columns: dict[str, Any] = {
+            names.BARCODE: barcodes,
+            names.SAMPLE: [sample] * len(kept),
+            names.ORGANISM: [organism] * len(kept),
+            **{name: pa.array(values[kept], from_pandas=True) for name, values in figures.items()},
+            **{name: _label(adata.obs.get(name), kind, kept) for name, kind in schema.LABELS.items()},
+        }
+        obs = pa.table({f.name: columns[f.name] for f in schema.OBS_FIELDS}, schema=pa.schema(schema.OBS_FIELDS))
+        yield obs, layers, content.content_sum(cell_ids, genes, csr)
 
 
-def write_shard(path: Path, parts: list[EncodedCells], about: Mapping[str, Any], vocabulary: Vocabulary) -> Path:
+def write_shard(path: Path, spill: Spill, about: Mapping[str, Any], vocabulary: Vocabulary) -> Path:
     """Write cells as one Arrow IPC file, shuffled by a seed that also depends on group and split."""
-    obs = pa.concat_tables([pa.schema(schema.OBS_FIELDS).empty_table(), *(part.obs for part in parts)]).combine_chunks()
+    obs, starts = spill.cells()
     metadata = {
         **about,
         "kind": "shard",
         "schema_version": schema.SCHEMA_VERSION,
         "rows": obs.num_rows,
         "first": vocabulary.first,
-        "content_digest": content.to_hex(content.add(part.digest for part in parts)),
-    }
-    columns = {
-        column: join_rows([getattr(part.layers[layer], side) for part in parts])
-        for layer in names.LAYERS
-        for column, side in ((schema.genes_column(layer), "genes"), (schema.counts_column(layer), "counts"))
+        "content_digest": content.to_hex(spill.digest),
     }
     order = _order(obs.num_rows, f"{about['seed']}|{about['group']}|{about['split']}")
     layout = schema.with_metadata(schema.SHARD_SCHEMA, metadata)
@@ -127,7 +124,7 @@ def write_shard(path: Path, parts: list[EncodedCells], about: Mapping[str, Any],
     with replacing(path) as aside, pa.ipc.new_file(str(aside), layout, options=options) as file:
         for start in range(0, len(order), schema.BATCH_CELLS):
             rows = order[start : start + schema.BATCH_CELLS]
-            lists = [_lists(take_rows(columns[f.name], rows)) for f in schema.LAYER_FIELDS]
+            lists = [_lists(column) for column in spill.take(starts, rows)]
             block = obs.take(rows).combine_chunks().columns
             arrays = [column.chunk(0) for column in block]
             file.write_batch(pa.record_batch([*arrays, *lists], schema=layout))

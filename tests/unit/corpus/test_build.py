@@ -6,7 +6,7 @@ from corpus_makers import HUMAN, MOUSE, make_corpus, make_counts, random_layers
 from scipy import sparse
 
 from velocorpus.corpus import Corpus
-from velocorpus.corpus.build import add
+from velocorpus.corpus.build import add, remove
 from velocorpus.corpus.manifest import write_manifest
 from velocorpus.corpus.plan import Splits, groups
 from velocorpus.corpus.totals import Totals, build_vocabulary, sample_totals
@@ -253,3 +253,32 @@ def test_a_manifest_written_anew_is_the_same_version_unless_something_changed(tm
     manifest = Corpus(folder).manifest
     assert (manifest["version"], manifest["cells"]) == (2, 40)
     assert verify(folder) == []
+
+
+def test_cells_encoded_a_few_at_a_time_give_the_same_bytes(tmp_path, inputs, monkeypatch):
+    whole = make_corpus(tmp_path / "whole", inputs)
+    monkeypatch.setattr("velocorpus.corpus.writer.CHUNK_CELLS", 7)
+    assert files_of(make_corpus(tmp_path / "parts", inputs)) == files_of(whole)
+
+
+def test_shards_of_another_split_than_their_study_are_refused(tmp_path, inputs):
+    folder = make_corpus(tmp_path / "c", inputs[:2])
+    with pytest.raises(UserMistake, match="has cells of sample b, whose study belongs to 'test'"):
+        write_manifest(
+            folder,
+            shards=sorted((folder / "shards").iterdir()),
+            totals=[sample_totals(path, min_counts=1) for path in inputs[:2]],
+            vocabulary=Corpus(folder).genes.as_vocabulary(),
+            samples={},
+            splits=Splits(test=("study_b",)),
+            min_gene_counts=0,
+        )
+
+
+def test_a_retraction_holds_when_the_workflow_closes_the_corpus_anew(tmp_path, inputs):
+    folder = make_corpus(tmp_path / "c", inputs[:2], group_samples=1)
+    remove(folder, ["b"], because="retracted")
+    for shard in (folder / "shards").glob("g00001.train.?*.feather"):
+        shard.unlink()
+    with pytest.raises(UserMistake, match=r"removed in version 2 \(retracted\)"):
+        close(folder, inputs[:2])

@@ -21,7 +21,7 @@ from velocorpus.reads.chemistry.look import Look
 from velocorpus.reads.chemistry.roles import roles_in
 from velocorpus.reads.chemistry.sampling import ReadSample
 from velocorpus.reads.chemistry.verdict import NOT_10X, Verdict
-from velocorpus.simulate.libraries import TENX, Species, kinds, make_library, two_species
+from velocorpus.simulate.libraries import KINDS, TENX, Species, make_library, two_species
 
 READS = (200, 1000, 50_000)
 ERRORS = (0.0, 0.01, 0.05)
@@ -117,7 +117,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--reads", type=int, nargs="+", default=READS)
     parser.add_argument("--errors", type=float, nargs="+", default=ERRORS)
-    parser.add_argument("--kinds", nargs="+", default=kinds())
+    parser.add_argument("--kinds", nargs="+", default=KINDS)
     parser.add_argument("--damages", nargs="+", default=DAMAGES)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--json", type=Path)

@@ -84,7 +84,7 @@ def fetch(
 
 @app.command("whitelist")
 def whitelist(
-    chemistry: Annotated[str, typer.Argument(help="10xv2, 10xv3, 10xv4, 10xv2_5p or 10xv3_5p.")],
+    chemistry: Annotated[str, typer.Argument(help="10xv2, 10xv3, 10xv4, 10xv2_5p, 10xv3_5p or 10xmultiome.")],
     out: Annotated[Path, typer.Option(help="Plain text, one barcode a line.")],
     given: Annotated[Path | None, typer.Option(help="The sample's own list, plain or gzip, instead of 10x's.")] = None,
 ) -> None:

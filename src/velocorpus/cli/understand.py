@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from velocorpus import names
 from velocorpus.errors import UserMistake
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def kmers(
     from velocorpus.reads.chemistry.kmers import write_index
     from velocorpus.reference.kmers import build_index
 
+    _known("--organism", organism, names.ORGANISMS)
     write_index(out, build_index(fasta, gtf, name=name, organism=organism, every=every))
 
 
@@ -73,6 +75,8 @@ def chemistry(
 
     if bool(table) == bool(fastq) or bool(table) != bool(units):
         raise UserMistake("Give either FASTQs, or --table and --units.")
+    _known("--expect", expect, names.CHEMISTRIES)
+    _known("--expect-organism", expect_organism, names.ORGANISMS)
     lists, indices = _lists(whitelist), _indices(reference)
 
     def look(paths: list[Path]) -> "list[Look]":
@@ -205,15 +209,19 @@ def _sketches(files: list[Path] | None) -> "dict[str, ndarray]":
 
 
 def _lists(given: list[str] | None) -> Any:
-    from velocorpus.reads.chemistries import CHEMISTRIES, list_name
+    from velocorpus.reads.chemistries import list_name
     from velocorpus.reads.chemistry.barcode_lists import known_lists
 
     lists = {}
     for name, path in map(_assignment, given or []):
-        if name not in CHEMISTRIES:
-            raise UserMistake(f"--whitelist {name}={path}: known chemistries are {', '.join(CHEMISTRIES)}.")
+        _known("--whitelist", name, names.CHEMISTRIES)
         lists[list_name(name)] = path
     return known_lists(lists)
+
+
+def _known(option: str, value: str | None, allowed: tuple[str, ...]) -> None:
+    if value is not None and value not in allowed:
+        raise UserMistake(f"{option} '{value}' is not known; allowed are {', '.join(allowed)}.")
 
 
 def _indices(given: list[Path] | None) -> Any:

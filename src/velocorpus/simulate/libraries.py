@@ -4,7 +4,7 @@ Cheap on purpose: transcripts are random sequence, so that a thousand libraries 
 right come from `velocorpus.simulate.reads`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ from velocorpus.reads.chemistry.kmers import KmerIndex, sampled_kmers
 TENX = tuple(CHEMISTRIES)
 # Not 10x gene expression; the last has 10x's geometry, but barcodes of a list that nobody has.
 OTHERS = ("cel_seq2", "drop_seq", "smart_seq2", "antibody", "crispr", "atac", "unlisted")
+KINDS = (*TENX, *OTHERS)
 CDNA_LEN = 91
 # Share of a list that is on another list too: 10x's overlap by a tenth.
 OVERLAP = 0.1
@@ -73,7 +74,7 @@ def make_library(
 ) -> dict[str, np.ndarray]:
     """Files of one lane by role (`barcode`, `cdna`, `index`, `umi`, or `read1` and `read2`): uint8 (n, bases).
 
-    `kind` is one of `TENX` or `OTHERS`; `read1_len` makes the barcode read longer than barcode and UMI, so that what
+    `kind` is one of `KINDS`; `read1_len` makes the barcode read longer than barcode and UMI, so that what
     follows is read: a tract of T at 3' beads, the template switch oligo and cDNA at 5' ones.
     """
     reverse = kind.endswith("_5p")
@@ -185,8 +186,3 @@ def _guides(n: int, rng: np.random.Generator, guides: int = 2000) -> np.ndarray:
     """CRISPR guides: 20 bases of a guide, the scaffold."""
     chosen = rng.integers(0, 4, (guides, 20)).astype(np.uint8)[rng.integers(0, guides, n)]
     return np.concatenate([chosen, np.broadcast_to(bases(_SCAFFOLD[:71]), (n, 71))], axis=1)
-
-
-def kinds() -> Sequence[str]:
-    """Every kind of library."""
-    return (*TENX, *OTHERS)

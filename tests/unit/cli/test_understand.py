@@ -71,7 +71,9 @@ def test_a_refusal_is_one_sentence_beside_the_evidence(velocorpus, reads, tmp_pa
     [
         (["--table", "a.tsv"], "Give either FASTQs, or --table and --units"),
         ([], "Give either FASTQs"),
-        (["x.fastq", "--whitelist", "10xv9=x"], "known chemistries are"),
+        (["x.fastq", "--whitelist", "10xv9=x"], "--whitelist '10xv9' is not known; allowed are 10xv1"),
+        (["x.fastq", "--expect", "v3"], "--expect 'v3' is not known; allowed are 10xv1"),
+        (["x.fastq", "--expect", "10xv3", "--expect-organism", "Human"], "'Human' is not known; allowed are human"),
         (["x.fastq", "--whitelist", "10xv3"], "is not NAME=FILE"),
     ],
 )

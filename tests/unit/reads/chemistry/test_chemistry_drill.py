@@ -5,7 +5,7 @@ from libraries import LISTS
 from tests.drills.chemistry import UNUSABLE, Drill, is_wrong
 
 from velocorpus.reads.chemistry.verdict import Verdict
-from velocorpus.simulate.libraries import kinds
+from velocorpus.simulate.libraries import KINDS
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +15,7 @@ def drill():
 
 @pytest.mark.parametrize("damage", UNUSABLE)
 def test_no_damaged_library_is_told_wrong(drill, damage):
-    for kind in kinds():
+    for kind in KINDS:
         verdict, _ = drill.case(kind, 400, 0.02, damage)
         assert not is_wrong(kind, damage, verdict), (kind, verdict.chemistry, verdict.reasons)
 

@@ -71,12 +71,12 @@ def mtx(root):
     return root / "mtx"
 
 
-def loom(root):
+def loom(root, without=""):
     import loompy
 
     root.mkdir(exist_ok=True)
     cells = {"CellID": np.array([f"run:{barcode}x" for barcode in BARCODES])}
-    layers = {"": LAYERS["spliced"].T, **{layer: matrix.T for layer, matrix in LAYERS.items()}}
+    layers = {"": LAYERS["spliced"].T, **{layer: matrix.T for layer, matrix in LAYERS.items() if layer != without}}
     loompy.create(str(root / "in.loom"), layers, {"Accession": np.array(GENES)}, cells)
     return root / "in.loom"
 
@@ -192,6 +192,13 @@ def test_dense_layers_are_layers(tmp_path, bring):
     adata, _ = bring(h5ad(tmp_path / "in"))
     for layer, matrix in LAYERS.items():
         assert np.array_equal(adata.layers[layer].toarray(), matrix)
+
+
+def test_a_loom_may_lack_the_ambiguous_layer_and_no_other(tmp_path, bring):
+    adata, _ = bring(loom(tmp_path / "in", without="ambiguous"))
+    assert not adata.uns["velocorpus"]["ambiguous_present"]
+    with pytest.raises(UserMistake, match=r"no layer 'unspliced' \(found: ambiguous, spliced\)"):
+        bring(loom(tmp_path / "other", without="unspliced"))
 
 
 def test_gene_ids_that_stand_twice_are_refused(tmp_path, bring):

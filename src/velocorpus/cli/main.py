@@ -98,14 +98,19 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def velocorpus(
-    version: bool = typer.Option(False, "--version", is_eager=True, help="Print the version and stop."),
-) -> None:
-    """From raw 10x reads to spliced/unspliced counts, a corpus in Arrow, and the Zorro model of RNA velocity."""
-    if version:
+def _tell_version(wanted: bool) -> None:
+    if wanted:
         typer.echo(__version__)
         raise typer.Exit
+
+
+@app.callback()
+def velocorpus(
+    version: bool = typer.Option(
+        False, "--version", is_eager=True, callback=_tell_version, help="Print the version and stop."
+    ),
+) -> None:
+    """From raw 10x reads to spliced/unspliced counts, a corpus in Arrow, and the Zorro model of RNA velocity."""
 
 
 def main() -> None:

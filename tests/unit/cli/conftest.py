@@ -38,3 +38,18 @@ def project(tmp_path_factory):
     with working_in(folder):
         make_project(folder)
     return folder
+
+
+@pytest.fixture
+def refused(velocorpus, tmp_path):
+    """Run a command that must end in one sentence with the words, and leave nothing at tmp_path/out."""
+
+    def run(line, *words):
+        done = velocorpus(*(line.split() if isinstance(line, str) else line))
+        told = [one for one in done.stderr.splitlines() if one.startswith("velocorpus: ")]
+        assert (done.returncode, len(told), done.stderr.splitlines()[-1]) == (2, 1, told[-1] if told else None), done
+        for word in words:
+            assert word in told[0]
+        assert not (tmp_path / "out").exists()
+
+    return run

@@ -14,6 +14,7 @@ from velocorpus.counting.counts_file import write_counts
 from velocorpus.counting.importing.gene_tables import check_organism, map_genes, read_gene_table, share_of_ids
 from velocorpus.counting.importing.imported import Imported, bare_barcodes, check_shapes, refuse_twice
 from velocorpus.counting.importing.importers import read_any
+from velocorpus.counting.raw import check_raw
 from velocorpus.errors import UserMistake, mistakes_in
 
 _LISTED_IN_SOURCE = 50
@@ -59,7 +60,11 @@ def bring_in(
     counts of which less than half the genes are named by Ensembl id; of the others, those without one are dropped.
     """
     counts = read_any(path)
+    if not counts.genes:
+        raise UserMistake(f"{path} has no genes; give a run that has some.")
     check_shapes(path, counts.layers, counts.cells, counts.genes)
+    for layer, matrix in counts.layers.items():
+        check_raw(matrix.data, f"{path}: layer '{layer}'")
     for what, of_genes in (("symbols", counts.symbols), ("versions", counts.versions)):
         if of_genes is not None and len(of_genes) != len(counts.genes):
             raise UserMistake(f"{path} names {len(counts.genes)} genes and {len(of_genes)} {what}; make it again.")

@@ -9,9 +9,10 @@
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import anndata as ad
 from scipy import sparse
@@ -44,20 +45,26 @@ def read_h5ad(path: Path) -> Imported:
             " which spliced and unspliced are one count; take the same experiment's file from the folder Velocyto."
         )
     need_layers(path, present, list(adata.layers))
+    ours = adata.uns.get(names.UNS, {})
+    if ours and not ours.get("ambiguous_present", True):
+        present.remove(names.AMBIGUOUS)
+    told = _json_of(ours, "source")
     cells = tuple(map(str, adata.obs_names))
     genes, symbols = _gene_names(adata)
     counts = Imported(
         layers={layer: sparse.csr_matrix(adata.layers[layer]) for layer in present},
         # Our own files name cells `sample:barcode`; the importer gives them their sample anew.
-        cells=without_sample(cells) if names.UNS in adata.uns else cells,
+        cells=without_sample(cells) if ours else cells,
         genes=genes,
         symbols=symbols,
         versions=tuple(map(str, adata.var[names.VERSION])) if names.VERSION in adata.var else None,
-        quantifier="h5ad",
+        quantifier=told.get("quantifier", "h5ad"),
+        quantifier_version=told.get("quantifier_version", ""),
         obs=adata.obs.reset_index(drop=True),
+        cells_called_by=told.get("cells", {}).get("method", ""),
     )
     if "quant_info" in adata.uns:
-        return fry_layers(counts, _json_of(adata, "quant_info"), _json_of(adata, "gpl_info"), path)
+        return fry_layers(counts, _json_of(adata.uns, "quant_info"), _json_of(adata.uns, "gpl_info"), path)
     return _scbasecount(counts, path) if _EXPERIMENT in adata.obs else counts
 
 
@@ -91,9 +98,9 @@ def _first_of(adata: ad.AnnData, columns: Sequence[str]) -> tuple[str, ...] | No
     return None if key is None else tuple(map(str, adata.var[key]))
 
 
-def _json_of(adata: ad.AnnData, key: str) -> dict[str, object]:
+def _json_of(uns: Mapping[str, Any], key: str) -> dict[str, Any]:
     try:
-        value = json.loads(str(adata.uns.get(key, "{}")))
+        value = json.loads(str(uns.get(key, "{}")))
     except json.JSONDecodeError:
         value = {}
     return value if isinstance(value, dict) else {}

@@ -9,7 +9,7 @@ import pytest
 from scipy import sparse
 from scipy.io import mmwrite
 
-from velocorpus.cells.calling import knee
+from velocorpus.cells.calling import Called, knee
 from velocorpus.counting.counts_file import read_counts, write_counts
 from velocorpus.counting.importing.bring_in import bring_in
 from velocorpus.counting.importing.imported import bare_barcodes
@@ -107,6 +107,16 @@ def test_our_own_counts_come_back_with_the_new_samples_name(tmp_path, bring):
     write_counts(tmp_path / "in.h5ad", layers=LAYERS, sample="other", barcodes=BARCODES, genes=genes, source={})
     adata, _ = bring(tmp_path / "in.h5ad")
     assert list(adata.obs_names) == [f"s1:{barcode}" for barcode in BARCODES]
+    assert adata.uns["velocorpus"]["ambiguous_present"]
+
+
+def test_our_own_counts_keep_who_made_them_and_that_they_have_no_ambiguous_layer(tmp_path, bring):
+    bring(kb_folder(tmp_path), caller=lambda counts: Called(np.array([True, True, False]), 1, "by hand"))
+    (tmp_path / "counts.h5ad").rename(tmp_path / "in.h5ad")
+    meta = bring(tmp_path / "in.h5ad")[0].uns["velocorpus"]
+    assert not meta["ambiguous_present"]
+    assert meta["source"]["quantifier"] == "kb"
+    assert meta["source"]["cells"]["method"] == "by hand"
 
 
 def test_cell_types_are_kept_on_request(tmp_path, bring):

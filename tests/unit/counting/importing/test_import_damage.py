@@ -188,6 +188,18 @@ def test_counts_without_cells_are_refused(tmp_path, bring):
         bring(whole)
 
 
+def test_counts_without_genes_are_refused(tmp_path, bring):
+    layers = {layer: matrix[:, :0] for layer, matrix in LAYERS.items()}
+    with pytest.raises(UserMistake, match="has no genes"):
+        bring(h5ad(tmp_path / "in", genes=[], layers=layers), organism="human")
+
+
+def test_what_is_no_count_is_refused_before_cells_are_called(tmp_path, bring):
+    layers = dict(LAYERS, spliced=LAYERS["spliced"] * np.nan)
+    with pytest.raises(UserMistake, match="layer 'spliced' holds values that are infinite or no numbers"):
+        bring(h5ad(tmp_path / "in", layers=layers), caller=lambda counts: pytest.fail("called"))
+
+
 def test_dense_layers_are_layers(tmp_path, bring):
     adata, _ = bring(h5ad(tmp_path / "in"))
     for layer, matrix in LAYERS.items():

@@ -12,7 +12,7 @@ from velocorpus import names
 from velocorpus.corpus import schema
 from velocorpus.corpus.duplicates import in_words
 from velocorpus.corpus.holdout import hold_out as held_out
-from velocorpus.corpus.lock import locked
+from velocorpus.corpus.lock import TOTALS_ASIDE, locked
 from velocorpus.corpus.manifest import Left, refuse_removed, write_manifest
 from velocorpus.corpus.plan import Splits, describe, groups
 from velocorpus.corpus.reader import Corpus
@@ -80,7 +80,7 @@ def add(
     """
     with locked(folder):
         before = Corpus(folder)
-        with _without_strangers(before.path), TemporaryDirectory(prefix=".totals.", dir=before.path) as aside:
+        with _without_strangers(before.path), TemporaryDirectory(prefix=TOTALS_ASIDE, dir=before.path) as aside:
             totals, paths = _totals(inputs, before.manifest["filter"]["min_counts"], Path(aside), say)
             for sample in paths.keys() & set(before.samples[names.SAMPLE].to_pylist()):
                 raise UserMistake(
@@ -118,7 +118,7 @@ def replace_samples(
     """Put fixed counts in the place of samples (also of samples that were removed), and take out those in `gone`."""
     with locked(folder):
         before = Corpus(folder)
-        with _without_strangers(before.path), TemporaryDirectory(prefix=".totals.", dir=before.path) as aside:
+        with _without_strangers(before.path), TemporaryDirectory(prefix=TOTALS_ASIDE, dir=before.path) as aside:
             present = before.samples_of(samples=gone)
             totals, paths = _totals(inputs, before.manifest["filter"]["min_counts"], Path(aside), say)
             known = set(before.samples[names.SAMPLE].to_pylist())

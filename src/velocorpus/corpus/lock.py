@@ -7,12 +7,17 @@ work goes on. Readers take no lock: the manifest is written last, and no shard t
 
 import fcntl
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from velocorpus.corpus import schema
 from velocorpus.errors import TryLater
+
+# Where a change keeps the totals of new samples, inside the corpus.
+TOTALS_ASIDE = ".totals."
 
 
 @contextmanager
@@ -27,6 +32,8 @@ def locked(corpus: Path | str, *, shared: bool = False) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = _take(path, corpus, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
     try:
+        if not shared:
+            _sweep(corpus)
         yield
     finally:
         # The last one to go takes the file along: who opened it meanwhile sees that its name is gone.
@@ -34,6 +41,15 @@ def locked(corpus: Path | str, *, shared: bool = False) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             path.unlink()
         os.close(handle)
+
+
+def _sweep(corpus: Path) -> None:
+    """Delete what killed writers left aside, and nothing that has a name of its own: nobody writes now."""
+    folders = (schema.SHARDS_FOLDER, schema.VERSIONS_FOLDER)
+    files = (schema.MANIFEST_FILE, schema.GENES_FILE, schema.SAMPLES_FILE)
+    for pattern in (f"{TOTALS_ASIDE}*", *(f".{name}.*" for name in files), *(f"{name}/.*" for name in folders)):
+        for path in corpus.glob(pattern):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _take(path: Path, corpus: Path, kind: int) -> int:

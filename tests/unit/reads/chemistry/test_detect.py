@@ -85,9 +85,9 @@ def test_a_second_barcode_read_is_no_cdna(length, tmp_path):
 
 
 def test_few_matches_on_both_strands_are_no_full_length_library(tmp_path):
-    files = library("smart_seq2")
+    files = library("smart_seq2", 4000)
     for codes in files.values():
-        codes[200:] = RNG.integers(0, 4, (len(codes) - 200, codes.shape[1]))
+        codes[600:] = RNG.integers(0, 4, (len(codes) - 600, codes.shape[1]))
     found = verdict_on([write(tmp_path / f"{role}.fq.gz", codes) for role, codes in files.items()])
     assert found.state == "unclear"
 

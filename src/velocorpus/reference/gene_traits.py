@@ -53,7 +53,8 @@ def gene_traits(models: TranscriptModels, genome: Mapping[str, bytearray] | None
         n_met = _overlapping(body_place ^ other, body_start, body_end, body_place, body_start, body_end)
         return np.bincount(body_gene, weights=n_met > 1 - other, minlength=n_genes) > 0
 
-    inner = np.flatnonzero(of[1:] == of[:-1]) if len(of) else np.zeros(0, dtype=np.int64)
+    # Exons that abut, as RefSeq writes a frameshift, have no intron between them.
+    inner = np.flatnonzero((of[1:] == of[:-1]) & (end[:-1] + 1 < start[1:]))
     intron_start, intron_end = end[inner] + 1, start[inner + 1] - 1
     in_intron = _overlapping(gene, start, end, gene[inner], intron_start, intron_end) > 0
     has = {

@@ -45,6 +45,12 @@ def test_antisense_is_the_other_strand_only(told):
     assert found == {"A": (traits.ANTISENSE,), "B": (traits.ANTISENSE,)}
 
 
+def test_exons_that_abut_have_no_intron_between_them(told):
+    frameshift = ("+", [(1001, 1100), (1101, 1200), (2001, 2100)])
+    assert told({"A": [frameshift, ("+", [(1050, 1200), (2001, 2100)])]})["A"] == ()
+    assert told({"B": [("+", [(1001, 1100), (1101, 1200)])]})["B"] == (traits.SINGLE_EXON,)
+
+
 def test_a_retained_intron_is_a_disagreement_of_isoforms_and_a_second_start_is_not(told):
     retained = [*PLAIN, ("+", [(1001, 2100)])]
     assert told({"A": retained})["A"] == (traits.ISOFORMS,)

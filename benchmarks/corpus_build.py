@@ -1,4 +1,4 @@
-"""Peak memory and CPU seconds of `velocorpus corpus build`, of corpora of several sizes: memory must not grow with cells.
+"""Peak memory and CPU seconds of `velocorpus corpus build`, by size of the corpus: memory must not grow with cells.
 
 python benchmarks/corpus_build.py --cells 5000 --samples 1 2 4 [--group-samples 32]
 

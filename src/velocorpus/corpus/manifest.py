@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 from velocorpus import __version__, names
 from velocorpus.cells.filter import keep_genes
 from velocorpus.corpus import content, schema
-from velocorpus.corpus.duplicates import EMPTY as NOTHING
 from velocorpus.corpus.duplicates import Sketch, duplicates, from_table, sketch_shards, to_table
-from velocorpus.corpus.plan import Splits, describe
+from velocorpus.corpus.entries import sample_row, shard_entry, sketches_of
+from velocorpus.corpus.plan import Splits
 from velocorpus.corpus.reader import Corpus
 from velocorpus.corpus.totals import Totals, add_totals
 from velocorpus.corpus.vocabulary import Vocabulary, read_table, write_table
 from velocorpus.errors import UserMistake
-from velocorpus.files import existing, read_json, replacing, sha256, write_json
+from velocorpus.files import read_json, replacing, sha256, write_json
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def write_manifest(
     entries = [*(before.entries if before else ()), *(shard_entry(folder, path) for path in shards)]
     entries.sort(key=lambda entry: entry["path"])
     table = pa.concat_tables(
-        [*([before.samples] if before else []), *(_sample_row(one, samples, splits) for one in given)],
+        [*([before.samples] if before else []), *(sample_row(one, samples, splits) for one in given)],
         promote_options="default",
     ).sort_by(names.SAMPLE)
     splits.check(
@@ -113,7 +113,7 @@ def write_manifest(
         )
     present = dict(zip(table[names.SAMPLE].to_pylist(), table["counts_digest"].to_pylist(), strict=True))
     refuse_removed(given, (notes or {}).get("removed", was.get("removed", [])))
-    new = _sketched(shards, dict(zip(present, table["split"].to_pylist(), strict=True)))
+    new = sketches_of(shards, dict(zip(present, table["split"].to_pylist(), strict=True)))
     sketches = (before.sketches if before else {}) | new
     missing = {**(was["missing"] if before else {}), **{t.sample: t.reason for t in totals if t.refused}}
     twins = [pair for pair in was.get("duplicates", ()) if before and present.keys() - new.keys() >= {*pair["samples"]}]
@@ -167,60 +167,6 @@ def refuse_removed(given: Iterable[Totals], removed: Iterable[Mapping[str, Any]]
                 f"Sample {one.sample} was removed in version {record['version']} ({record['because']}); leave it out, "
                 "or bring it in again with `velocorpus corpus replace`."
             )
-
-
-def shard_about(path: Path | str) -> dict[str, Any]:
-    """What a shard says of itself; a file that is not one of ours is refused."""
-    try:
-        about = schema.metadata_of(pa.ipc.open_file(pa.memory_map(str(existing(path, "shard")))).schema)
-    except (pa.ArrowInvalid, OSError, ValueError) as error:
-        raise UserMistake(f"The shard {path} cannot be read as Arrow ({error}); rebuild it.") from None
-    if not about or about.get("kind") != "shard":
-        raise UserMistake(f"{path} is not a shard of velocorpus; remove it or give shards only.")
-    return about
-
-
-def shard_entry(folder: Path, path: Path) -> dict[str, Any]:
-    """What the manifest says of a shard file."""
-    if path.resolve().parent != (folder / schema.SHARDS_FOLDER).resolve():
-        raise UserMistake(f"The shard {path} must lie in {folder / schema.SHARDS_FOLDER}; write it there.")
-    about = shard_about(path)
-    kept = {key: about[key] for key in ("group", "split", "rows", "content_digest", "seed")}
-    return {
-        "path": f"{schema.SHARDS_FOLDER}/{path.name}",
-        "bytes": path.stat().st_size,
-        "sha256": sha256(path),
-        **kept,
-    }
-
-
-def _sample_row(one: Totals, samples: Mapping[str, Mapping[str, str]], splits: Splits) -> pa.Table:
-    about = describe(one.sample, one.source, one.genes[names.GENE_ID].to_pylist(), samples)
-    row = {
-        names.SAMPLE: one.sample,
-        **{name: about.get(name) for name in schema.SAMPLE_FIELDS},
-        "split": splits.of(about[names.STUDY]),
-        **one.figures,
-        "ambiguous_present": one.ambiguous_present,
-        "counts_digest": one.counts_digest,
-        "source": json.dumps(one.source, sort_keys=True),
-    }
-    return pa.Table.from_pylist([row], schema=schema.SAMPLES_SCHEMA)
-
-
-def _sketched(shards: Iterable[Path], split_of: Mapping[str, str]) -> dict[str, Sketch]:
-    """Sketches of the samples in new shards; a cell in a shard of another split than its study's is refused."""
-    found: dict[str, Sketch] = {}
-    for path in shards:
-        split = shard_about(path)["split"]
-        for sample, sketch in sketch_shards([path]).items():
-            if split_of.get(sample, split) != split:
-                raise UserMistake(
-                    f"The shard {path} is of the split '{split}' and has cells of sample {sample}, whose study belongs "
-                    f"to '{split_of[sample]}'; make the shards of its group again."
-                )
-            found[sample] = found.get(sample, NOTHING) + sketch
-    return found
 
 
 def _deleted(folder: Path, was: Mapping[str, Any], entries: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:

@@ -15,8 +15,9 @@ import pyarrow.compute as pc
 
 from velocorpus import names
 from velocorpus.corpus import schema
+from velocorpus.corpus.entries import shard_entry
 from velocorpus.corpus.lock import locked
-from velocorpus.corpus.manifest import Left, shard_entry, write_version
+from velocorpus.corpus.manifest import Left, write_version
 from velocorpus.corpus.reader import Corpus, read_batches
 from velocorpus.corpus.rewrite import Sums, rewrite_shard
 from velocorpus.errors import UserMistake

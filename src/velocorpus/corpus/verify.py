@@ -18,7 +18,7 @@ from velocorpus import names
 from velocorpus.cells.filter import keep_cells, keep_genes
 from velocorpus.corpus import content, schema
 from velocorpus.corpus.duplicates import duplicates, sketch_shards, to_table
-from velocorpus.corpus.manifest import shard_entry
+from velocorpus.corpus.entries import shard_entry
 from velocorpus.corpus.plan import Splits
 from velocorpus.corpus.reader import Corpus, read_batches
 from velocorpus.corpus.rewrite import Sums, decoded

@@ -91,13 +91,12 @@ def project(tmp_path):
     return tmp_path
 
 
-def test_cellranger_is_asked_as_documented_and_its_bam_is_counted(project):
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+def test_cellranger_is_asked_as_documented_and_its_bam_is_counted(project, warm):
     command = ["snakemake", "--snakefile", str(ROOT / "Snakefile"), "--profile", "none", "--cores", "1", "counts"]
     done = subprocess.run(
         [*command, "--configfile", str(project / "config.yaml")],
         cwd=project,
-        env=os.environ | {"PATH": path},
+        env=os.environ | {"PATH": warm},
         capture_output=True,
         text=True,
         check=False,

@@ -1,6 +1,7 @@
 """SIGKILL in the middle of a stage loses nothing: the rerun ends in the same bytes as a run that nobody disturbed."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,7 +31,7 @@ def configuration(folder: Path) -> Path:
     for source in (ROOT / "config/examples/tiny").iterdir():
         lines = source.read_text().splitlines(keepends=True)
         if source.name in ("samples.tsv", "units.tsv"):
-            lines = [line for line in lines if line.startswith(("sample\t", "sim_0"))]
+            lines = [line for line in lines if line.startswith(("sample\t", "sim_01", "sim_03", "sim_04"))]
         (folder / source.name).write_text("".join(lines))
     return folder / "config.yaml"
 
@@ -38,11 +39,13 @@ def configuration(folder: Path) -> Path:
 def command(config: Path, *arguments: str) -> tuple[list[str], dict[str, str]]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     snakemake = ["snakemake", "--snakefile", str(ROOT / "Snakefile"), "--profile", "none", "--cores", "2"]
+    snakemake += ["--scheduler", "greedy"]
     return [*snakemake, "--configfile", str(config), "--rerun-incomplete", *arguments], os.environ | {"PATH": path}
 
 
-def finish(folder: Path, config: Path) -> str:
+def finish(folder: Path, config: Path, path: str) -> str:
     line, env = command(config, "pretrain")
+    env |= {"PATH": path}
     done = subprocess.run(line, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stderr[-4000:]
     return done.stderr
@@ -61,8 +64,8 @@ def kill_when(folder: Path, config: Path, pattern: str) -> bool:
         killed = run.poll() is None
         os.killpg(run.pid, signal.SIGKILL) if killed else None
         run.wait()
-    line, env = command(config, "--unlock")
-    subprocess.run(line, cwd=folder, env=env, capture_output=True, check=True)
+    # What `snakemake --unlock` does, without its start.
+    shutil.rmtree(folder / ".snakemake/locks", ignore_errors=True)
     return killed
 
 
@@ -77,16 +80,16 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_a_run_killed_in_every_stage_ends_in_the_same_bytes(tmp_path):
+def test_a_run_killed_in_every_stage_ends_in_the_same_bytes(tmp_path, warm):
     config = configuration(tmp_path / "config")
     quiet, killed = tmp_path / "quiet", tmp_path / "killed"
     quiet.mkdir()
     killed.mkdir()
-    finish(quiet, config)
+    finish(quiet, config, warm)
 
     kills = [kill_when(killed, config, pattern) for pattern in MOMENTS]
     assert sum(kills) >= 3, "the drill must hit the run in most of its stages"
-    finish(killed, config)
+    finish(killed, config, warm)
 
     assert digests(killed) == digests(quiet)
-    assert "Nothing to be done" in finish(killed, config)
+    assert "Nothing to be done" in finish(killed, config, warm)

@@ -13,7 +13,6 @@ import re
 import shutil
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +21,6 @@ from pathlib import Path
 
 import pysam
 import pytest
-from tests.workflow.warm import warm_command
 
 from velocorpus.corpus.reader import Corpus
 from velocorpus.simulate.kinetics import KineticsParameters
@@ -46,10 +44,10 @@ IMPORTED = [f"import_{number:02d}" for number in range(12)]
 GOOD = [*IMPORTED, "bam_a", "kb_a", "starsolo_a"]
 # What is broken: where the sample is set aside, and words of the reason.
 BROKEN = {
-    "starsolo_cut": ("fetch", "cut short"),
-    "kb_technical": ("chemistry", "barcode"),
-    "starsolo_foreign": ("chemistry", "barcode"),
     "kb_twin": ("duplicates", "starsolo_a"),
+    "starsolo_cut": ("fetch", "cut short"),
+    "kb_technical": ("chemistry", "no file holds listed barcodes, only cDNA"),
+    "starsolo_foreign": ("chemistry", "but of no list"),
     "bam_untagged": ("count", "CB"),
 }
 REDUCE = {"number_genes", "close_corpus", "tell_status", "corpus"}
@@ -89,12 +87,12 @@ def project(tmp_path):
         "bam_a": ("", "", bam),
         "kb_a": (read_of("a", 1), read_of("a", 2), ""),
         "starsolo_a": (read_of("b", 1), read_of("b", 2), ""),
-        "starsolo_cut": (read_of("c", 1), "files/cut_R2.fastq.gz", ""),
-        # The archive kept the cDNA only: its first file is no barcode read.
-        "kb_technical": ("files/technical_R1.fastq.gz", read_of("a", 2), ""),
-        "starsolo_foreign": ("files/foreign_R1.fastq.gz", read_of("b", 2), ""),
         # The other lane of the same library, deposited as a sample of its own.
         "kb_twin": (read_of("b", 1, lane=2), read_of("b", 2, lane=2), ""),
+        "starsolo_cut": (read_of("c", 1), "files/cut_R2.fastq.gz", ""),
+        # The archive kept the cDNA only.
+        "kb_technical": ("files/technical_R1.fastq.gz", read_of("a", 2), ""),
+        "starsolo_foreign": ("files/foreign_R1.fastq.gz", read_of("b", 2), ""),
         "bam_untagged": ("", "", "files/bare.bam"),
     }
     table = ["sample\tstudy\torganism\tquantifier\treference\tchemistry\twhitelist\tbarcodes"]
@@ -123,16 +121,14 @@ def serving(folder: Path, port: int) -> Iterator[None]:
         server.shutdown()
 
 
-@pytest.fixture(scope="module", autouse=True)
-def warm():
-    """The folder of a `velocorpus` that starts at once."""
-    with warm_command() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PATH", os.pathsep.join(map(str, (folder, Path(sys.executable).parent, os.environ["PATH"]))))
-        yield folder
+@pytest.fixture(autouse=True)
+def warmly(warm, monkeypatch):
+    """Every command starts at once."""
+    monkeypatch.setenv("PATH", warm)
 
 
 def run(folder: Path, *command: str) -> str:
-    """A command of the folder `bin`, or of the environment that runs these tests."""
+    """A command of the folder `bin`, or of the search path."""
     path = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         command, cwd=folder, env=os.environ | {"PATH": path}, capture_output=True, text=True, check=False
@@ -177,7 +173,9 @@ def test_five_of_twenty_are_set_aside_each_with_its_reason_and_taken_in_when_men
 
     shutil.copy(project / read_of("c", 2), project / "files/cut_R2.fastq.gz")
     jobs = make_corpus(project)
-    assert {sample for _, sample in jobs if sample} == {"starsolo_cut"}
+    beside = {(rule, sample) for rule, sample in jobs if sample not in ("", "starsolo_cut")}
+    # Rows below are held against its reads, which came late.
+    assert beside == {("check_duplicates", "kb_technical"), ("check_duplicates", "starsolo_foreign")}
     assert {rule for rule, sample in jobs if not sample} == REDUCE | {"shard_group"}
     assert [rule for rule, _ in jobs].count("shard_group") == 1
     rows = status(project)
@@ -194,7 +192,7 @@ exec {velocorpus} "$@"
 
 
 @pytest.mark.slow
-def test_what_no_table_shows_sets_aside_until_it_is_asked_again(tmp_path, warm):
+def test_what_no_table_shows_sets_aside_until_it_is_asked_again(tmp_path):
     write_sample(SMALL, SMALL.sample("counted"), tmp_path / "files")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -208,7 +206,7 @@ def test_what_no_table_shows_sets_aside_until_it_is_asked_again(tmp_path, warm):
     (tmp_path / "references.tsv").write_text("reference\torganism\tgtf\n")
     stand_in = tmp_path / "bin/velocorpus"
     stand_in.parent.mkdir()
-    stand_in.write_text(KILLED.format(velocorpus=warm / "velocorpus"))
+    stand_in.write_text(KILLED.format(velocorpus=shutil.which("velocorpus")))
     stand_in.chmod(0o755)
 
     jobs = make_corpus(tmp_path)

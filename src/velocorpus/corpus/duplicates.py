@@ -25,6 +25,8 @@ SIZE = 256
 # Fewer cells in common range say nothing about a share, fewer shared barcodes nothing about totals.
 MIN_COMPARED, MIN_SHARED = 20, 10
 MAX_SHARE, MIN_CORRELATION = 0.1, 0.8
+# The three totals of smaller cells meet by chance.
+MIN_TOTAL = 1000
 
 TABLE_SCHEMA = pa.schema(
     [
@@ -64,7 +66,7 @@ def sketch_cells(barcodes: pa.Array, totals: NDArray[np.int64]) -> Sketch:
     """
     bases = pc.struct_field(pc.extract_regex(barcodes, r"(?P<bases>[ACGTN]{8,})"), "bases")
     hashes = content.lanes_of(pc.coalesce(bases, barcodes).to_pylist())[:, 0]
-    triple = totals.astype(np.uint64) @ np.array([1, 1 << 21, 1 << 42], np.uint64)
+    triple = totals[totals.sum(axis=1) >= MIN_TOTAL].astype(np.uint64) @ np.array([1, 1 << 21, 1 << 42], np.uint64)
     whole = Sketch(hashes, totals.sum(axis=1), np.unique(content.mix(triple)))
     return EMPTY + whole
 

@@ -41,6 +41,11 @@ def test_libraries_on_the_same_barcodes_with_other_totals_are_no_pair():
     assert pairs(a=(barcodes, totals), b=(barcodes, library(2)[1])) == []
 
 
+def test_small_cells_whose_totals_meet_by_chance_are_no_pair():
+    small = [np.random.default_rng(seed).poisson([30, 10, 3], (600, 3)) for seed in (1, 2)]
+    assert pairs(a=(library(1)[0], small[0]), b=(library(2)[0], small[1])) == []
+
+
 def test_one_library_counted_by_two_tools_is_found():
     barcodes, totals = library(1)
     other = (totals * np.random.default_rng(3).normal(0.9, 0.03, totals.shape)).astype(np.int64)

@@ -68,6 +68,8 @@ def publish(
     published there meanwhile.
     """
     bucket = Bucket(address, how or FetchConfig(), wait_s)
+    # Before the long check: a wrong address, a missing right.
+    bucket.objects()
     faults = verify(folder)
     if faults:
         raise UserMistake(f"{faults[0]} ({len(faults)} fault(s); a broken corpus is not published.)")
@@ -153,13 +155,8 @@ class _Publisher:
         digest = hashlib.sha256(content).hexdigest()
         if replace or digest == self.corpus.digest:
             return digest, etag
-        try:
-            other = json.loads(content)
-            version, shards = int(other["version"]), {one["path"]: one["sha256"] for one in other["shards"]}
-        except (ValueError, KeyError, TypeError):
-            raise UserMistake(
-                f"{where}/{schema.MANIFEST_FILE} is not a corpus' manifest; give another folder."
-            ) from None
+        other = _object(content)
+        version, shards = other.get("version"), {one["path"]: one["sha256"] for one in other.get("shards", ())}
         if digest not in self._versions:
             name = f"{schema.VERSIONS_FOLDER}/{self.corpus.manifest['version']}.json"
             later = name in there and holds(self.bucket, name, there[name], self._digests(name))
@@ -182,7 +179,7 @@ class _Publisher:
         etag = None
         if there is not None:
             content, etag = self.bucket.read(CLAIM_FILE)
-            claimed = json.loads(content).get("manifest")
+            claimed = str(_object(content).get("manifest"))
             if claimed == self.corpus.digest:
                 return
             if not (replace or claimed in self._versions or (before and claimed == before[0])):
@@ -266,3 +263,12 @@ class _Publisher:
             if _OURS.fullmatch(name) and name not in kept:
                 self.bucket.ask("delete_object", name)
                 self.done.removed += 1
+
+
+def _object(content: bytes) -> dict[str, Any]:
+    """The JSON object in a file of the bucket; one that is none says nothing."""
+    try:
+        value = json.loads(content)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}

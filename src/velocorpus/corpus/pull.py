@@ -140,7 +140,7 @@ def _whole(bring: "_Puller", versions: Sequence[tuple[str, dict[str, Any]]], mad
     for name in (STUDIES_FILE, CARD_FILE):
         (made / name).write_bytes(bring.bucket.read(name)[0])
     if digest not in (made / CARD_FILE).read_text(encoding="utf-8"):
-        write_card(Corpus(made), made)
+        _own_card(made, (made / STUDIES_FILE).read_text(encoding="utf-8"))
 
 
 def _part(
@@ -163,13 +163,16 @@ def _part(
     bring.all(whole, shards)
     corpus.manifest = manifest | {"shards": shards}
     write_part(corpus, made, where=where)
-    studies, kept = (
-        bring.bucket.read(STUDIES_FILE)[0].decode().splitlines(keepends=True),
-        {r[names.STUDY] for r in rows},
-    )
-    mine = [line for i, line in enumerate(studies) if i == 0 or line.split("\t")[0] in kept]
-    (made / STUDIES_FILE).write_text("".join(mine), encoding="utf-8")
-    write_card(Corpus(made), made)
+    _own_card(made, bring.bucket.read(STUDIES_FILE)[0].decode())
+
+
+def _own_card(made: Path, studies: str) -> None:
+    """The card of what is not the newest version, or not whole; `studies.tsv` may tell of others too."""
+    corpus = Corpus(made)
+    known, (header, *lines) = set(corpus.samples[names.STUDY].to_pylist()), studies.splitlines(keepends=True)
+    mine = [line for line in lines if line.split("\t")[0] in known]
+    (made / STUDIES_FILE).write_text("".join([header, *mine]), encoding="utf-8")
+    write_card(corpus, made)
 
 
 class _Puller:

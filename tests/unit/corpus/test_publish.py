@@ -1,14 +1,14 @@
 import json
 import shutil
-import subprocess
-import sys
 from collections import deque
 
 import pytest
 from corpus_makers import make_corpus, make_counts
 from store import store as make_store
 from tests.drills import misbehaving as bad
+from typer.testing import CliRunner
 
+from velocorpus.cli.corpus import app
 from velocorpus.corpus import build as building
 from velocorpus.corpus.publish import publish
 from velocorpus.corpus.verify import verify
@@ -174,6 +174,12 @@ def test_a_folder_of_other_things_is_left_alone(store, corpora, send):
     assert store.names(send.folder) == ["holiday.jpg"]
 
 
+def test_a_manifest_that_is_none_is_another_corpus(store, corpora, send):
+    store.put(f"{send.folder}/manifest.json", b"not JSON")
+    with pytest.raises(UserMistake, match="holds another corpus"):
+        send(corpora["v1"])
+
+
 def test_while_another_corpus_is_on_its_way_this_one_is_refused(store, corpora, send):
     store.put(f"{send.folder}/publishing.json", json.dumps({"manifest": "0" * 64}).encode())
     with pytest.raises(UserMistake, match=r"another corpus .* is being published there"):
@@ -188,7 +194,7 @@ def test_a_manifest_that_came_meanwhile_is_not_overwritten(store, corpora, send)
         return reply
 
     # After the manifest was read, and long before it is written.
-    store.site.faults = deque([None] * 6 + [other_came])
+    store.site.faults = deque([None] * 7 + [other_came])
     with pytest.raises(TryLater, match=r"manifest.json was changed by someone else meanwhile"):
         send(corpora["v2"])
     assert store.read(f"{send.folder}/manifest.json") == b"{}"
@@ -248,15 +254,14 @@ def test_a_missing_permission_is_one_sentence_and_final(store, corpora, send):
 
 def test_the_command_publishes_pulls_and_says_what_it_did(store, corpora, tmp_path):
     def run(*words):
-        command = [sys.executable, "-m", "velocorpus.cli.main", "corpus", *map(str, words)]
-        return subprocess.run([*command, "--endpoint", store.site.address], capture_output=True, text=True)
+        return CliRunner().invoke(app, [*map(str, words), "--endpoint", store.site.address])
 
-    done = run("publish", corpora["v1"], "s3://corpora/command")
-    assert done.returncode == 0, done.stderr
-    assert "The licence of 1 studies is not known" in done.stderr
-    done = run("pull", "s3://corpora/command", "--out", tmp_path / "c", "--split", "train")
-    assert done.returncode == 0, done.stderr
-    assert "20 cells of 1 samples, verified" in done.stderr
-    done = run("pull", "s3://corpora/nothing", "--out", tmp_path / "d")
-    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
-    assert "There is no s3://corpora/nothing/manifest.json" in done.stderr
+    said = run("publish", corpora["v1"], "s3://corpora/command").output
+    assert "The licence of 1 studies is not known" in said
+    assert "0 were there, 0 removed" in said
+    assert (
+        "20 cells of 1 samples, verified"
+        in run("pull", "s3://corpora/command", "--out", tmp_path / "c", "--split", "train").output
+    )
+    refused = run("pull", "s3://corpora/nothing", "--out", tmp_path / "d").exception
+    assert "There is no s3://corpora/nothing/manifest.json" in str(refused)

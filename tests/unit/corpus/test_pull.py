@@ -27,15 +27,17 @@ def store(corpora):
 
 @pytest.fixture(scope="module")
 def corpora(tmp_path_factory):
-    """`v1`: human a and b (validation), mouse m; `v2` has o of study_a too."""
+    """`v1`: human a and b (validation), mouse m; `v2` has o of study_a and n of a study of its own too."""
     top = tmp_path_factory.mktemp("pull")
     counts = {
         s: make_counts(top / "in", s, seed=ord(s), n_cells=20, genes=MOUSE if s == "m" else HUMAN) for s in "abm"
-    } | {"o": make_counts(top / "in", "o", seed=9, n_cells=20, study="study_a")}
+    } | {
+        s: make_counts(top / "in", s, seed=9 + ord(s), n_cells=20, study=f"study_{study}") for s, study in ("oa", "nn")
+    }
     made = {name: top / name for name in ("v1", "v2")}
     make_corpus(made["v1"], [counts[s] for s in "abm"], splits=Splits(("study_b",), ()), group_samples=3)
     shutil.copytree(made["v1"], made["v2"])
-    building.add(made["v2"], [counts["o"]], samples={}, group_samples=2)
+    building.add(made["v2"], [counts["n"], counts["o"]], samples={}, group_samples=2)
     return made
 
 
@@ -76,7 +78,7 @@ def test_a_pulled_corpus_is_published_again_as_the_same_objects(store, get, tmp_
         ({"split": ["validation"]}, "b"),
         ({"study": ["study_a"]}, "ao"),
         ({"organism": ["mouse"]}, "m"),
-        ({"split": ["train"], "organism": ["human"]}, "ao"),
+        ({"split": ["train"], "organism": ["human"]}, "ano"),
     ],
 )
 def test_a_part_is_a_corpus_with_the_cells_asked_for_that_names_the_whole(get, corpora, tmp_path, where, samples):
@@ -105,6 +107,7 @@ def test_an_earlier_version_comes_with_a_card_of_its_own(get, corpora, tmp_path)
     assert verify(tmp_path / "c") == []
     assert Corpus(tmp_path / "c").digest == Corpus(corpora["v1"]).digest
     assert Corpus(corpora["v1"]).digest in (tmp_path / "c" / "README.md").read_text()
+    assert "study_n" not in (tmp_path / "c" / "studies.tsv").read_text()
 
 
 def test_a_newer_version_fetches_what_an_older_copy_lacks(store, get, tmp_path):

@@ -60,6 +60,10 @@ TABLES = {
 }
 
 
+SNAKEMAKE = ("snakemake", "--snakefile", str(ROOT / "Snakefile"), "--profile", "none", "--workflow-profile", "none")
+SNAKEMAKE += ("--configfile", "config.yaml", "--cores", "2", "--scheduler", "greedy", "--keep-going")
+
+
 def read_of(sample: str, number: int, lane: int = 1) -> str:
     """One of the two files of a lane of a simulated sample."""
     return f"files/{sample}/fastq/{sample}_S1_L00{lane}_R{number}_001.fastq.gz"
@@ -127,21 +131,19 @@ def warmly(warm, monkeypatch):
     monkeypatch.setenv("PATH", warm)
 
 
-def run(folder: Path, *command: str) -> str:
+def run(folder: Path, *command: str, code: int = 0) -> str:
     """A command of the folder `bin`, or of the search path."""
     path = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         command, cwd=folder, env=os.environ | {"PATH": path}, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == code, done.stderr
     return done.stderr
 
 
 def make_corpus(folder: Path) -> list[tuple[str, str]]:
     """Make the corpus; (rule, sample or "") of each job that ran."""
-    snakemake = ["snakemake", "--snakefile", str(ROOT / "Snakefile"), "--profile", "none", "--workflow-profile", "none"]
-    snakemake += ["--scheduler", "greedy"]
-    said = run(folder, *snakemake, "--cores", "2", "corpus", "--configfile", "config.yaml")
+    said = run(folder, *SNAKEMAKE, "corpus")
     _, *blocks = re.split(r"^(?:local)?rule (\w+):\n", said, flags=re.MULTILINE)
     named = [re.search(r"wildcards: .*?sample=([^,\n]+)", text) for text in blocks[1::2]]
     return [(rule, found[1] if found else "") for rule, found in zip(blocks[::2], named, strict=True)]
@@ -232,3 +234,18 @@ def test_what_no_table_shows_sets_aside_until_it_is_asked_again(tmp_path):
         jobs = make_corpus(tmp_path)
     assert {sample for _, sample in jobs if sample} == {"far", "killed", "left"}
     assert set(Corpus(tmp_path / "results/corpus").samples["sample"].to_pylist()) == set(units)
+
+
+@pytest.mark.slow
+def test_a_run_that_ends_with_an_error_tells_how_far_each_sample_came(tmp_path):
+    write_sample(SMALL, SMALL.sample("counted"), tmp_path / "files")
+    (tmp_path / "files/empty.gtf").write_text("\n")
+    samples = "sample\tstudy\torganism\tquantifier\treference\tchemistry"
+    rows = "sample\tunit\tpath"
+    for name, reference in (("sound", ""), ("waits", "broken")):
+        samples += f"\n{name}\ts\thuman\timport\t{reference}\t"
+        rows += f"\n{name}\tu\tfiles/counts.h5ad"
+    write_tables(tmp_path, samples, rows)
+    (tmp_path / "references.tsv").write_text("reference\torganism\tgtf\nbroken\thuman\tfiles/empty.gtf\n")
+    run(tmp_path, *SNAKEMAKE, "counts", code=1)
+    assert {name: row["state"] for name, row in status(tmp_path).items()} == {"sound": "ok", "waits": "pending"}

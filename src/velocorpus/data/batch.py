@@ -12,7 +12,7 @@ import torch
 class LayerTokens:
     """One layer's expressed genes: cell b owns `[offsets[b], offsets[b + 1])`."""
 
-    genes_T: torch.Tensor  # int64, token of the gene; -1 where the gene is not in the vocabulary
+    genes_T: torch.Tensor  # int32, token of the gene; -1 where the gene is not in the vocabulary
     counts_T: torch.Tensor  # float32, raw counts
     offsets: torch.Tensor  # int64, B + 1 values
     totals_B: torch.Tensor  # float32, the cell's total count in this layer before any truncation

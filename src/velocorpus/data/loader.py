@@ -22,10 +22,10 @@ import torch
 from numpy.typing import NDArray
 
 from velocorpus import names
-from velocorpus.corpus.encoding import EncodedLayer, decode_layer, join_rows
-from velocorpus.corpus.reader import Corpus, Shard, encoded_layer, first_tokens, join_csr, open_shard
-from velocorpus.data.batch import CellBatch
-from velocorpus.data.tokens import Truncation, layer_tokens
+from velocorpus.corpus.encoding import EncodedLayer, join_rows
+from velocorpus.corpus.reader import Corpus, Shard, encoded_layer, first_tokens, open_shard
+from velocorpus.data.batch import CellBatch, LayerTokens
+from velocorpus.data.packing import Truncation, join, pack_encoded
 from velocorpus.errors import UserMistake
 
 # Streams of random numbers that must not coincide: order of blocks, order within a window, truncation of a
@@ -137,8 +137,11 @@ class Loader:
 
     def _batch(self, start: int, end: int, number: int) -> CellBatch:
         """The cells at positions [start, end) of the endless stream."""
-        parts: dict[str, list[Any]] = {modality: [] for modality in self.modalities}
-        rows = []
+        rng = np.random.default_rng([self.seed, _CUT, number])
+        keys = {modality: int(rng.integers(2**63)) for modality in self.modalities}
+        parts: dict[str, list[LayerTokens]] = {modality: [] for modality in self.modalities}
+        rows: list[NDArray[np.int64]] = []
+        place = 0
         while start < end:
             epoch, at = divmod(start, self.n_cells)
             window_rows, window, order = self._window_at(epoch, at)
@@ -146,20 +149,21 @@ class Loader:
             chosen = order[at - window_rows.start : at - window_rows.start + stop]
             for modality in self.modalities:
                 parts[modality].append(
-                    decode_layer(window.layers[modality], chosen, window.first[chosen], self.corpus.genes.kept)
+                    pack_encoded(
+                        window.layers[modality],
+                        chosen,
+                        window.first[chosen],
+                        self.corpus.genes.kept,
+                        max_genes=self.max_genes,
+                        truncation=self.truncation,
+                        key=keys[modality],
+                        place=place,
+                    )
                 )
             rows.append(window.corpus_rows[chosen])
             start += stop
-        rng = np.random.default_rng([self.seed, _CUT, number])
-        layers = {
-            modality: layer_tokens(
-                join_csr(parts[modality], len(self.corpus.genes)),
-                max_genes=self.max_genes,
-                truncation=self.truncation,
-                rng=rng,
-            )
-            for modality in self.modalities
-        }
+            place += stop
+        layers = {modality: join(parts[modality]) for modality in self.modalities}
         return CellBatch(layers, torch.from_numpy(np.concatenate(rows)))
 
     def _window_at(self, epoch: int, at: int) -> tuple[range, "_Window", NDArray[np.int64]]:

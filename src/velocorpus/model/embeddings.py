@@ -45,7 +45,7 @@ class LayerEmbedding(nn.Module):
         row_T = layout.row_T.index_select(0, token_T)
         row_B = layout.row_T.index_select(0, offsets[:-1])
 
-        gene_R = torch.full((layout.n_rows,), self.n_genes, device=device)
+        gene_R = torch.full((layout.n_rows,), self.n_genes, dtype=tokens.genes_T.dtype, device=device)
         gene_R[row_T] = torch.where(tokens.genes_T < 0, self.n_genes, tokens.genes_T)
         gene_R[row_B] = self.n_genes + 1
         scale_B = TARGET / tokens.totals_B.clamp(min=1)

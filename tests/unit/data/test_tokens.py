@@ -44,7 +44,7 @@ def test_a_batch_packs_the_rows_in_the_order_asked_for():
 def test_types_are_those_of_the_contract():
     one = batch([0]).layers["unspliced"]
     types = [x.dtype for x in (one.genes_T, one.counts_T, one.offsets, one.totals_B)]
-    assert types == [torch.int64, torch.float32, torch.int64, torch.float32]
+    assert types == [torch.int32, torch.float32, torch.int64, torch.float32]
 
 
 def test_top_keeps_the_highest_counts_ties_to_the_smaller_token_in_the_order_of_tokens():

@@ -1,0 +1,98 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from velocorpus.corpus.encoding import EncodedLayer, Rows, encode_layer
+from velocorpus.corpus.reader import CSR
+from velocorpus.data.packing import join, pack_csr, pack_encoded
+
+N_GENES = 700  # gaps beyond 255 happen
+
+
+def cells(draw):
+    """Random cells as CSR: any number of genes, counts on both sides of 255."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    n_cells = draw(st.integers(1, 5))
+    sizes = rng.integers(0, draw(st.sampled_from([1, 5, 300])) + 1, n_cells)
+    tokens = [np.sort(rng.choice(N_GENES, n, replace=False)) for n in sizes]
+    counts = rng.choice([1, 1, 1, 2, 3, 254, 255, 256, 5000], sizes.sum())
+    indptr = np.concatenate([[0], np.cumsum(sizes)])
+    return CSR(indptr, np.concatenate(tokens).astype(np.int32), counts.astype(np.int32), N_GENES)
+
+
+def encoded(csr):
+    return encode_layer(csr.indptr, csr.indices, csr.data)
+
+
+def assert_same(one, two):
+    for a, b in zip(vars(one).values(), vars(two).values(), strict=True):
+        assert torch.equal(a, b)
+
+
+def top(tokens, counts, most):
+    """The policy said plainly: sorted by count, then by token."""
+    kept = np.sort(np.lexsort((tokens, -counts))[:most])
+    return tokens[kept].tolist(), counts[kept].tolist()
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data(), st.integers(1, 40))
+def test_top_keeps_what_sorting_by_count_and_token_keeps(data, most):
+    csr = cells(data.draw)
+    rows = np.arange(len(csr.indptr) - 1)
+    packed = pack_csr(csr, rows, max_genes=most, truncation="top", key=0)
+    for row in rows:
+        mine, whole = slice(*packed.offsets[row : row + 2]), slice(*csr.indptr[row : row + 2])
+        expected = top(csr.indices[whole], csr.data[whole], most)
+        assert (packed.genes_T[mine].tolist(), packed.counts_T[mine].tolist()) == expected
+        assert packed.totals_B[row] == csr.data[whole].sum()
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data(), st.integers(1, 400), st.sampled_from(["top", "sample"]))
+def test_bytes_of_a_shard_are_packed_as_cells_in_memory(data, most, truncation):
+    csr = cells(data.draw)
+    rng = np.random.default_rng(0)
+    rows = rng.integers(0, len(csr.indptr) - 1, 6)
+    options = {"max_genes": most, "truncation": truncation, "key": 7}
+    first, keep = np.zeros(6, np.int64), np.ones(N_GENES, bool)
+    layer = encoded(csr)
+    assert_same(pack_encoded(layer, rows, first, keep, **options), pack_csr(csr, rows, **options))
+    halves = [pack_encoded(layer, rows[a:b], first[a:b], keep, place=a, **options) for a, b in ((0, 2), (2, 6))]
+    assert_same(join(halves), pack_csr(csr, rows, **options))
+
+
+def test_genes_that_are_not_kept_are_in_no_total():
+    csr = CSR(np.array([0, 3]), np.array([1, 300, 699], np.int32), np.array([4, 300, 5], np.int32), N_GENES)
+    keep = np.arange(N_GENES) != 300
+    row, first = np.zeros(1, np.int64), np.zeros(1, np.int64)
+    packed = pack_encoded(encoded(csr), row, first, keep, max_genes=9, truncation="top", key=0)
+    assert packed.genes_T.tolist() == [1, 699]
+    assert packed.totals_B.tolist() == [9]
+
+
+@pytest.mark.parametrize(
+    ("genes", "counts"),
+    [([1, 1], [1]), ([1], [1, 1]), ([255], [1]), ([1], [255]), ([255, 255, 255], [1]), ([1], []), ([254] * 3, [1] * 3)],
+)
+def test_a_row_that_does_not_decode_is_refused(genes, counts):
+    sides = [Rows(np.array(side, np.uint8), np.array([0, len(side)])) for side in (genes, counts)]
+    row, keep = np.zeros(1, np.int64), np.ones(N_GENES, bool)
+    with pytest.raises(ValueError, match="row 0 of the block does not decode"):
+        pack_encoded(EncodedLayer(*sides), row, row, keep, max_genes=9, truncation="top", key=0)
+
+
+def test_what_is_sampled_depends_on_the_key_and_the_place_and_follows_the_counts():
+    csr = CSR(np.array([0, 100]), np.arange(100, dtype=np.int32), np.ones(100, np.int32), N_GENES)
+    csr.data[50:] = 9
+    rows = np.zeros(400, np.int64)
+
+    def drawn(key):
+        return pack_csr(csr, rows, max_genes=1, truncation="sample", key=key).genes_T.numpy()
+
+    assert np.array_equal(drawn(3), drawn(3))
+    assert not np.array_equal(drawn(3), drawn(4))
+    assert len(set(drawn(3))) > 50
+    assert 0.84 < np.mean(drawn(3) >= 50) < 0.96  # 0.9 expected, four standard deviations are 0.06

@@ -7,9 +7,6 @@ publisher says `prune` here. `publishing.json` says which manifest is on its way
 one place at once; it stays, and is closed by the manifest that it names.
 """
 
-import hashlib
-import json
-import re
 import sys
 import threading
 import time
@@ -24,18 +21,14 @@ from velocorpus.config import FetchConfig
 from velocorpus.corpus import schema
 from velocorpus.corpus.bucket import Bucket, Refused, Remote
 from velocorpus.corpus.card import write_card
+from velocorpus.corpus.claim import CLAIM_FILE, OURS, WHOLE, check_claim, claim, put_in_place_of, standing
 from velocorpus.corpus.contents import CARD_FILE, COPIES, STUDIES_FILE, TABLES, contents
 from velocorpus.corpus.reader import Corpus
 from velocorpus.corpus.upload import PART_BYTES, Digests, digests, holds, send
 from velocorpus.corpus.verify import verify
 from velocorpus.errors import TryLater, UserMistake
-from velocorpus.files import read_json, write_json
+from velocorpus.files import read_json
 from velocorpus.reads.fetch.parts import PROGRESS_S, amount
-
-CLAIM_FILE = "publishing.json"
-WHOLE = 1 << 30
-_FOLDERS = f"{schema.SHARDS_FOLDER}|{schema.VERSIONS_FOLDER}"
-_OURS = re.compile(rf"(({_FOLDERS})/[^/]+|{schema.MANIFEST_FILE}|{CLAIM_FILE}|{'|'.join(COPIES)})")
 
 
 @dataclass
@@ -111,17 +104,18 @@ class _Publisher:
 
     def run(self, *, prune: bool, replace: bool) -> Published:
         there = self.bucket.objects()
-        before = self._before(there, replace=replace)
-        self._claim(before, there.get(CLAIM_FILE), replace=replace)
+        before = standing(self.bucket, there, self.corpus, self._versions, self._holds, replace=replace)
+        claim(self.bucket, self.corpus.digest, self._versions, before, there, self.acl, replace=replace)
         if replace and before and before[0] != self.corpus.digest:
             self.bucket.ask("delete_object", schema.MANIFEST_FILE)
             before = None
         uploads = self.bucket.uploads()
         arrived = self._send([n for n in self.files if n not in COPIES], there, uploads)
+        check_claim(self.bucket, self.corpus.digest)
         arrived |= self._send([n for n in self.files if n in COPIES], there, uploads)
         # Of an upload whose beginning was not answered nobody else knows.
         for name, ids in self.bucket.uploads().items():
-            for upload in ids if _OURS.fullmatch(name) else ():
+            for upload in ids if OURS.fullmatch(name) else ():
                 self._abort(name, upload)
         listed = self.bucket.objects()
         for name, remote in arrived.items():
@@ -129,7 +123,7 @@ class _Publisher:
                 raise TryLater(f"{self.bucket.address}/{name} was changed by someone else meanwhile; publish again.")
         if before is None or before[0] != self.corpus.digest:
             path, _ = self.files[f"{schema.VERSIONS_FOLDER}/{self.corpus.manifest['version']}.json"]
-            self._conditionally(schema.MANIFEST_FILE, path, before and before[1])
+            put_in_place_of(self.bucket, schema.MANIFEST_FILE, path, before and before[1], self.acl)
             self.done.sent += 1
         if prune or replace:
             self._prune(listed)
@@ -139,74 +133,6 @@ class _Publisher:
     def _versions(self) -> set[str]:
         """SHA-256 of each version's manifest."""
         return {digest for name, (_, digest) in self.files.items() if name.endswith(".json")}
-
-    def _before(self, there: dict[str, Remote], *, replace: bool) -> tuple[str, str] | None:
-        """SHA-256 and ETag of the manifest that is there, when ours may follow it."""
-        where = self.bucket.address
-        if schema.MANIFEST_FILE not in there:
-            strange = [name for name in there if not _OURS.fullmatch(name)]
-            if strange:
-                raise UserMistake(
-                    f"{where} holds {len(strange)} object(s) that are no corpus (for example {strange[0]}); give an "
-                    "empty folder."
-                )
-            return None
-        content, etag = self.bucket.read(schema.MANIFEST_FILE)
-        digest = hashlib.sha256(content).hexdigest()
-        if replace or digest == self.corpus.digest:
-            return digest, etag
-        other = _object(content)
-        version, shards = other.get("version"), {one["path"]: one["sha256"] for one in other.get("shards", ())}
-        if digest not in self._versions:
-            name = f"{schema.VERSIONS_FOLDER}/{self.corpus.manifest['version']}.json"
-            later = name in there and holds(self.bucket, name, there[name], self._digests(name))
-            raise UserMistake(
-                f"{where} holds version {version} of this corpus, and this is version "
-                f"{self.corpus.manifest['version']}; pull it and grow that one."
-                if later
-                else f"{where} holds another corpus (manifest {digest[:16]}…); give another folder, or --replace."
-            )
-        for entry in self.corpus.manifest["shards"]:
-            if shards.get(entry["path"], entry["sha256"]) != entry["sha256"]:
-                raise UserMistake(
-                    f"{where}/{entry['path']} of version {version} has other bytes than here, and versions rewrite "
-                    "no shard; give another folder, or --replace."
-                )
-        return digest, etag
-
-    def _claim(self, before: tuple[str, str] | None, there: Remote | None, *, replace: bool) -> None:
-        """Say which manifest is on its way; refused while another one is."""
-        etag = None
-        if there is not None:
-            content, etag = self.bucket.read(CLAIM_FILE)
-            claimed = str(_object(content).get("manifest"))
-            if claimed == self.corpus.digest:
-                return
-            if not (replace or claimed in self._versions or (before and claimed == before[0])):
-                raise UserMistake(
-                    f"{self.bucket.address}: another corpus (manifest {claimed[:16]}…) is being published there, or "
-                    "was and has not ended; let it end, give another folder, or --replace."
-                )
-        with TemporaryDirectory() as folder:
-            path = Path(folder) / CLAIM_FILE
-            write_json(path, {"manifest": self.corpus.digest})
-            self._conditionally(CLAIM_FILE, path, etag)
-
-    def _conditionally(self, name: str, path: Path, etag: str | None) -> None:
-        """Put a small file in the place of the object of this ETag, or of none."""
-        file = digests(path, WHOLE)
-        condition = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
-        try:
-            send(self.bucket, name, path, file, **condition, **self.acl)
-        except Refused as refused:
-            if refused.code not in ("PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey", "404"):
-                raise
-            # The answer to a try that came through may have been lost.
-            now = self.bucket.objects().get(name)
-            if now is None or not holds(self.bucket, name, now, file):
-                raise TryLater(
-                    f"{self.bucket.address}/{name} was changed by someone else meanwhile; publish again."
-                ) from None
 
     def _send(self, names: Iterable[str], there: dict[str, Remote], uploads: dict[str, list[str]]) -> dict[str, Remote]:
         """Send the files that are not there; what each object is now."""
@@ -235,11 +161,13 @@ class _Publisher:
 
     def _digests(self, name: str) -> Digests:
         path, digest = self.files[name]
-        # What is read as text goes in one piece, so that its own MD5 is its ETag.
         file = digests(path, self.part_bytes if path.suffix == ".feather" else WHOLE)
         if digest and file.sha256 != digest:
             raise UserMistake(f"{path} was changed while the corpus was published; restore it and publish again.")
         return file
+
+    def _holds(self, name: str, there: Remote) -> bool:
+        return holds(self.bucket, name, there, self._digests(name))
 
     def _count(self, **more: int) -> None:
         with self.lock:
@@ -260,15 +188,6 @@ class _Publisher:
     def _prune(self, listed: dict[str, Remote]) -> None:
         kept = {*self.files, schema.MANIFEST_FILE, CLAIM_FILE}
         for name in listed:
-            if _OURS.fullmatch(name) and name not in kept:
+            if OURS.fullmatch(name) and name not in kept:
                 self.bucket.ask("delete_object", name)
                 self.done.removed += 1
-
-
-def _object(content: bytes) -> dict[str, Any]:
-    """The JSON object in a file of the bucket; one that is none says nothing."""
-    try:
-        value = json.loads(content)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}

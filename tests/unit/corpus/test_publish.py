@@ -163,7 +163,7 @@ def test_another_corpus_is_only_replaced_on_request_and_then_whole(store, corpor
 
 def test_an_older_version_is_not_put_over_a_newer_one(store, corpora, send):
     send(corpora["v2"])
-    with pytest.raises(UserMistake, match="holds version 2 of this corpus, and this is version 1"):
+    with pytest.raises(UserMistake, match="holds a later version of this corpus than 1"):
         send(corpora["v1"])
 
 
@@ -198,6 +198,18 @@ def test_a_manifest_that_came_meanwhile_is_not_overwritten(store, corpora, send)
     with pytest.raises(TryLater, match=r"manifest.json was changed by someone else meanwhile"):
         send(corpora["v2"])
     assert store.read(f"{send.folder}/manifest.json") == b"{}"
+
+
+def test_a_later_version_that_began_meanwhile_keeps_its_card(store, corpora, send):
+    def other_began(reply, rng):
+        store.put(f"{send.folder}/publishing.json", b'{"manifest": "later"}')
+        return reply
+
+    # When this one has begun, and long before its card is sent.
+    store.site.faults = deque([None] * 4 + [other_began])
+    with pytest.raises(TryLater, match=r"publishing.json was changed by someone else meanwhile"):
+        send(corpora["v1"])
+    assert not {"README.md", "manifest.json"} & set(store.names(send.folder))
 
 
 def test_what_a_version_drops_stays_until_it_is_pruned(store, corpora, send, tmp_path):

@@ -207,12 +207,12 @@ class _Puller:
             self.fetch(entry, path)
 
     def fetch(self, entry: dict[str, Any], path: Path) -> None:
-        """One file, which gets its name when it is what the manifest says; damaged bytes are fetched once more."""
+        """One file, which gets its name when it is what the manifest says; damaged bytes are fetched twice more."""
         how = self.bucket.how
         address = f"s3://{self.bucket.bucket}/{self.bucket.folder}{entry['path']}"
         source = S3Source(address, client=self.bucket.client, requester_pays=how.s3_requester_pays)
         with Parts(path.with_name(path.name + ".part"), self.part_bytes) as parts:
-            for last_try in (False, True):
+            for last_try in (False, False, True):
                 # Files come side by side, so each over one connection.
                 transfer(
                     source,
@@ -220,7 +220,6 @@ class _Puller:
                     parallel=1,
                     retries=how.retries,
                     timeout_s=how.timeout_s,
-                    size=entry.get("bytes"),
                     wait_s=self.bucket.wait_s,
                 )
                 if sha256(parts.path) == entry["sha256"]:
@@ -230,7 +229,7 @@ class _Puller:
                     raise UserMistake(
                         f"{address} is not what the manifest says (SHA-256); it is damaged: ask its publisher."
                     )
-                print(f"{address} came damaged; it is fetched once more.", file=sys.stderr, flush=True)
+                print(f"{address} came damaged; it is fetched again.", file=sys.stderr, flush=True)
             parts.become(path)
         with self.lock:
             self.n_bytes += path.stat().st_size

@@ -66,7 +66,8 @@ def kill(good: Path, arguments: tuple[object, ...], kill_at: int) -> bool:
         assert now.read().obs == cells
         assert run(NEVER, *arguments) == 0
     assert Corpus(folder).manifest["version"] == 2
-    assert verify(folder) == []
+    faults = verify(folder)
+    assert not faults, (kill_at, faults)
     assert not list(folder.glob(".totals.*"))
     shutil.rmtree(folder)
     return killed == -9

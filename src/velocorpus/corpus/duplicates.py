@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from velocorpus import names
-from velocorpus.corpus import content
+from velocorpus.corpus import content, schema
 from velocorpus.corpus.reader import open_shard
 
 SIZE = 256
@@ -28,13 +28,19 @@ MAX_SHARE, MIN_CORRELATION = 0.1, 0.8
 # The three totals of smaller cells meet by chance.
 MIN_TOTAL = 1000
 
-TABLE_SCHEMA = pa.schema(
-    [
-        (names.SAMPLE, pa.string()),
-        ("barcodes", pa.list_(pa.uint64())),
-        ("barcode_totals", pa.list_(pa.int64())),
-        ("totals", pa.list_(pa.uint64())),
-    ]
+# Another version of what is above makes other sketches and pairs: those of an older one are not compared with it.
+VERSION = 1
+
+TABLE_SCHEMA = schema.with_metadata(
+    pa.schema(
+        [
+            (names.SAMPLE, pa.string()),
+            ("barcodes", pa.list_(pa.uint64())),
+            ("barcode_totals", pa.list_(pa.int64())),
+            ("totals", pa.list_(pa.uint64())),
+        ]
+    ),
+    {"kind": "sketches", "sketch_version": VERSION},
 )
 
 
@@ -92,8 +98,10 @@ def to_table(sketches: Mapping[str, Sketch]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=TABLE_SCHEMA)
 
 
-def from_table(table: pa.Table) -> dict[str, Sketch]:
-    """What `to_table` made a table of."""
+def from_table(table: pa.Table) -> dict[str, Sketch] | None:
+    """What `to_table` made a table of; None for the sketches of another version."""
+    if table.schema.metadata != TABLE_SCHEMA.metadata:
+        return None
     return {
         row[names.SAMPLE]: Sketch(
             np.array(row["barcodes"], np.uint64),

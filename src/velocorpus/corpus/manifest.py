@@ -47,11 +47,14 @@ class Left:
     def whole(cls, corpus: Corpus) -> "Left":
         """All of a corpus; one of an older release gets its sketches now, from its shards."""
         file = corpus.manifest["files"].get("sketches")
-        table = read_table(corpus.path / file["path"], "table of sketches") if file else None
-        sketches = sketch_shards(s.path for s in corpus.shards()) if table is None else from_table(table)
+        sketches = from_table(read_table(corpus.path / file["path"], "table of sketches")) if file else None
+        manifest = corpus.manifest
+        if sketches is None:
+            sketches = sketch_shards(s.path for s in corpus.shards())
+            manifest = {key: value for key, value in manifest.items() if key != "duplicates"}  # all are found anew
         samples = corpus.samples.replace_schema_metadata(None)
         entries = list(corpus.manifest["shards"])
-        return cls(corpus.manifest, corpus.digest, entries, samples, corpus.genes.totals, sketches)
+        return cls(manifest, corpus.digest, entries, samples, corpus.genes.totals, sketches)
 
 
 def write_manifest(

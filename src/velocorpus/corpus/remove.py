@@ -46,6 +46,7 @@ def take_out(corpus: Corpus, samples: Sequence[str], say: Say) -> Left:
         totals = {name: values - out.genes[name] for name, values in totals.items()}
         rewritten += 1
     say(f"{', '.join(gone.to_pylist())}: {rewritten} of {len(entries)} shards written anew, the others left alone")
+    say("older versions keep their shards until `velocorpus corpus prune`: read the files that the manifest names")
     return replace(
         left,
         entries=entries,

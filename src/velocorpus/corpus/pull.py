@@ -49,14 +49,18 @@ def pull(
 
     The whole equals what was published byte by byte. A part is of the samples with one of the values of `where` in each
     of its columns of samples.feather, and a corpus of its own (see `part`), which needs room for the shards that hold
-    its cells, and for itself. A corpus at `out` is replaced when it is an earlier version, or a
-    part of one. Raises `UserMistake` for what is not there or not allowed and for bytes that are not the manifest's,
-    `TryLater` for a transfer that kept breaking and a corpus that was replaced meanwhile.
+    its cells, and for itself. A corpus at `out` is replaced when it is an earlier version, or a part of one. Raises
+    `UserMistake` for what is not there or not allowed and for bytes that are not the manifest's, `TryLater` for a
+    transfer that kept breaking and a corpus that was replaced meanwhile.
     """
     bucket, out = Bucket(address, how or FetchConfig(), wait_s), Path(out).resolve()
     chosen = {column: list(values) for column, values in (where or {}).items() if values}
     versions = _versions(bucket, version)
     digest = versions[0][0]
+    try:
+        files = contents(versions)
+    except (KeyError, TypeError):
+        raise UserMistake(f"{bucket.address} has a manifest that is not a corpus'; check the address.") from None
     _check_place(out, {one for one, _ in versions})
     work = out.with_name(out.name + ".part")
     with locked(out):
@@ -70,7 +74,7 @@ def pull(
             if chosen:
                 _part(bring, versions[0], whole, made, chosen)
             else:
-                _whole(bring, versions, made)
+                _whole(bring, versions[0], files, made)
         except UserMistake:
             if version is None and _versions(bucket, None)[0][0] != digest:
                 raise TryLater(f"{bucket.address} was replaced while it was pulled; run again.") from None
@@ -126,9 +130,9 @@ def _check_place(out: Path, versions: set[str]) -> None:
         raise UserMistake(f"{out} holds another corpus, or a later version; give a new folder.")
 
 
-def _whole(bring: "_Puller", versions: Sequence[tuple[str, dict[str, Any]]], made: Path) -> None:
+def _whole(bring: "_Puller", newest: tuple[str, dict[str, Any]], files: dict[str, dict[str, Any]], made: Path) -> None:
     """All files, of all versions; the card of the bucket when it is this version's."""
-    (digest, manifest), files = versions[0], contents(versions)
+    digest, manifest = newest
     bring.all(made, files.values())
     for name, table in TABLES.items():
         shutil.copyfile(made / manifest["files"][name]["path"], made / table)

@@ -1,3 +1,4 @@
+import json
 import shutil
 from collections import deque
 
@@ -167,6 +168,24 @@ def test_damage_on_the_way_is_fetched_again(store, get, corpora, tmp_path):
     store.site.faults = deque()
     assert changed
     assert verify(tmp_path / "c") == []
+
+
+@pytest.mark.parametrize("path", ["../evil", "shards/../../evil", "/tmp/evil", "shards/.."])
+def test_a_manifest_that_names_files_elsewhere_is_refused(store, get, corpora, tmp_path, path):
+    manifest = Corpus(corpora["v1"]).manifest
+    manifest["shards"][0]["path"] = path
+    store.put("evil/manifest.json", json.dumps(manifest).encode())
+    with pytest.raises(UserMistake, match="which is no file of a corpus"):
+        get("evil")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("manifest", [b"[]", b"{", b'{"version": 1, "schema_version": 1}'])
+def test_a_manifest_of_something_else_is_refused(store, get, tmp_path, manifest):
+    store.put("strange/manifest.json", manifest)
+    with pytest.raises(UserMistake, match=r"is not a corpus'"):
+        get("strange")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("what", ["notes", "other"])

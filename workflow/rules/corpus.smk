@@ -19,7 +19,7 @@ rule total_sample:
     conda:
         "../../envs/velocorpus.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        mem_mb=lambda wildcards, attempt: 2000 * min(attempt, TRIES),
         runtime=30,
     params:
         min_counts=CONFIG.cells.min_counts,
@@ -64,8 +64,8 @@ rule shard_group:
     conda:
         "../../envs/velocorpus.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        mem_mb=lambda wildcards, attempt: 4000 * min(attempt, TRIES),
+        runtime=lambda wildcards, attempt: 60 * min(attempt, TRIES),
     params:
         samples=SAMPLES_TABLE,
         rows=group_rows,
@@ -97,7 +97,7 @@ rule close_corpus:
     conda:
         "../../envs/velocorpus.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        mem_mb=lambda wildcards, attempt: 4000 * min(attempt, TRIES),
         runtime=60,
     params:
         shards=lambda wildcards, input: repeated("--shards", input.shards),

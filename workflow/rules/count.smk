@@ -24,8 +24,8 @@ rule list_cells:
         "../../envs/velocorpus.yaml"
     resources:
         attempt=attempt_of,
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        mem_mb=lambda wildcards, attempt: 4000 * min(attempt, TRIES),
+        runtime=lambda wildcards, attempt: 120 * min(attempt, TRIES),
     params:
         min_umis=repeated(
             "--min-umis", [CONFIG.quantify.bam_min_umis] if CONFIG.quantify.bam_min_umis else []
@@ -58,7 +58,7 @@ rule count_reads:
         # Ours is bounded whatever the BAM's size; velocyto's grows with it.
         mem_mb=lambda wildcards, input, attempt: attempt
         * (4000 if count_engine(wildcards) == "native" else 8000 + 2 * input.size_mb),
-        runtime=lambda wildcards, attempt: 240 * attempt,
+        runtime=lambda wildcards, attempt: 240 * min(attempt, TRIES),
     params:
         engine=count_engine,
         called_by=cells_called_by,
@@ -96,8 +96,8 @@ rule import_counts:
         "../../envs/velocorpus.yaml"
     resources:
         attempt=attempt_of,
-        mem_mb=lambda wildcards, input, attempt: (3000 + 8 * mb_to_import(input)) * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        mem_mb=lambda wildcards, input, attempt: (3000 + 8 * mb_to_import(input)) * min(attempt, TRIES),
+        runtime=lambda wildcards, attempt: 60 * min(attempt, TRIES),
     params:
         path=import_path,
         options=import_options,

@@ -32,7 +32,7 @@ rule compare_counts:
         "../../envs/velocorpus.yaml"
     resources:
         attempt=attempt_of,
-        mem_mb=lambda wildcards, input, attempt: (4000 + 2 * input.size_mb) * attempt,
+        mem_mb=lambda wildcards, input, attempt: (4000 + 2 * input.size_mb) * min(attempt, TRIES),
         runtime=30,
     params:
         counts=counts_labelled,
@@ -109,8 +109,8 @@ rule judge_expression:
     conda:
         "../../envs/velocorpus.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        mem_mb=lambda wildcards, attempt: 4000 * min(attempt, TRIES),
+        runtime=lambda wildcards, attempt: 120 * min(attempt, TRIES),
     params:
         split=JUDGED_SPLIT,
     shell:
@@ -140,8 +140,8 @@ rule judge_velocity:
     conda:
         "../../envs/velocorpus.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        mem_mb=lambda wildcards, attempt: 4000 * min(attempt, TRIES),
+        runtime=lambda wildcards, attempt: 120 * min(attempt, TRIES),
     params:
         split=JUDGED_SPLIT,
         truth=lambda wildcards, input: repeated("--truth", input.truth),
@@ -172,8 +172,8 @@ rule judge_trajectory:
     conda:
         "../../envs/velocorpus.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        mem_mb=lambda wildcards, attempt: 4000 * min(attempt, TRIES),
+        runtime=lambda wildcards, attempt: 120 * min(attempt, TRIES),
     params:
         truth=lambda wildcards, input: repeated("--truth", input.truth),
     shell:
@@ -192,7 +192,7 @@ rule export_study:
     conda:
         "../../envs/velocorpus.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        mem_mb=lambda wildcards, attempt: 4000 * min(attempt, TRIES),
         runtime=30,
     shell:
         "velocorpus corpus export results/corpus --study {wildcards.study:q} --out {output:q} 2> {log:q}"
@@ -210,8 +210,8 @@ rule write_velocities:
     conda:
         "../../envs/velocorpus.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        mem_mb=lambda wildcards, attempt: 4000 * min(attempt, TRIES),
+        runtime=lambda wildcards, attempt: 120 * min(attempt, TRIES),
     shell:
         "velocorpus velocity {input.cells:q} --model results/models/velocity --out {output:q} 2> {log:q}"
 
@@ -234,8 +234,8 @@ rule generate_trajectories:
     conda:
         "../../envs/velocorpus.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        mem_mb=lambda wildcards, attempt: 4000 * min(attempt, TRIES),
+        runtime=lambda wildcards, attempt: 120 * min(attempt, TRIES),
     params:
         steps=CONFIG.evaluate.trajectory_steps,
         color=cell_types_of_study,

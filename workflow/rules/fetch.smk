@@ -33,7 +33,7 @@ rule fetch_reads:
         attempt=attempt_of,
         downloads=1,
         mem_mb=500,
-        runtime=lambda wildcards, attempt: 240 * attempt,
+        runtime=lambda wildcards, attempt: 240 * min(attempt, TRIES),
     params:
         source=source_of_read,
         md5=md5_of_read,
@@ -66,7 +66,7 @@ rule fetch_pair:
         attempt=attempt_of,
         downloads=1,
         mem_mb=2000,
-        runtime=lambda wildcards, attempt: 480 * attempt,
+        runtime=lambda wildcards, attempt: 480 * min(attempt, TRIES),
     params:
         source=source_of_pair,
         md5=md5_of_pair,
@@ -100,7 +100,7 @@ rule fetch_file:
         attempt=attempt_of,
         downloads=1,
         mem_mb=500,
-        runtime=lambda wildcards, attempt: 240 * attempt,
+        runtime=lambda wildcards, attempt: 240 * min(attempt, TRIES),
     params:
         source=source_of_file,
         md5=md5_of_file,
@@ -130,7 +130,7 @@ rule fetch_reference:
         settings=SETTINGS,
         downloads=1,
         mem_mb=500,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        runtime=lambda wildcards, attempt: 60 * min(attempt, TRIES),
     params:
         source=source_of_reference,
         md5=md5_of_reference,

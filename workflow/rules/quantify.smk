@@ -76,8 +76,8 @@ rule quantify_kb:
     threads: 8
     resources:
         attempt=attempt_of,
-        mem_mb=lambda wildcards, input, attempt: (6000 + 2 * input.size_mb) * attempt,
-        runtime=lambda wildcards, input, attempt: round(60 + input.size_mb / 100) * attempt,
+        mem_mb=lambda wildcards, input, attempt: (6000 + 2 * input.size_mb) * min(attempt, TRIES),
+        runtime=lambda wildcards, input, attempt: round(60 + input.size_mb / 100) * min(attempt, TRIES),
     params:
         index=kb_folder,
         chemistry=chemistry_of_sample,
@@ -121,8 +121,8 @@ rule align_starsolo:
     threads: 8
     resources:
         attempt=attempt_of,
-        mem_mb=lambda wildcards, input, attempt: (4000 + 1.5 * input.size_mb) * attempt,
-        runtime=lambda wildcards, input, attempt: round(120 + input.size_mb / 50) * attempt,
+        mem_mb=lambda wildcards, input, attempt: (4000 + 1.5 * input.size_mb) * min(attempt, TRIES),
+        runtime=lambda wildcards, input, attempt: round(120 + input.size_mb / 50) * min(attempt, TRIES),
     params:
         index=star_folder,
         chemistry=chemistry_of_sample,
@@ -178,8 +178,8 @@ rule count_cellranger:
     resources:
         attempt=attempt_of,
         # 10x asks for 64 GB whatever the input, and Cell Ranger keeps to what it is given.
-        mem_mb=lambda wildcards, attempt: 64000 * attempt,
-        runtime=lambda wildcards, input, attempt: round(480 + input.size_mb / 30) * attempt,
+        mem_mb=lambda wildcards, attempt: 64000 * min(attempt, TRIES),
+        runtime=lambda wildcards, input, attempt: round(480 + input.size_mb / 30) * min(attempt, TRIES),
     params:
         cellranger=CONFIG.quantify.cellranger,
         chemistry=chemistry_of_sample,

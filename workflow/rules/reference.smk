@@ -26,8 +26,8 @@ rule filter_reference:
     conda:
         "../../envs/velocorpus.yaml"
     resources:
-        mem_mb=lambda wildcards, input, attempt: (2000 + 5 * input.size_mb) * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        mem_mb=lambda wildcards, input, attempt: (2000 + 5 * input.size_mb) * min(attempt, TRIES),
+        runtime=lambda wildcards, attempt: 60 * min(attempt, TRIES),
     params:
         organism=organism_of,
         biotypes=biotypes_of,
@@ -53,8 +53,8 @@ rule filter_annotation:
     conda:
         "../../envs/velocorpus.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        mem_mb=lambda wildcards, attempt: 4000 * min(attempt, TRIES),
+        runtime=lambda wildcards, attempt: 60 * min(attempt, TRIES),
     params:
         organism=organism_of,
         biotypes=biotypes_of,
@@ -85,8 +85,8 @@ rule index_kb:
     threads: 8
     resources:
         # kallisto's manual states 16 GB and more for a human nac index.
-        mem_mb=lambda wildcards, input, attempt: (2000 + 16 * input.size_mb) * attempt,
-        runtime=lambda wildcards, attempt: 180 * attempt,
+        mem_mb=lambda wildcards, input, attempt: (2000 + 16 * input.size_mb) * min(attempt, TRIES),
+        runtime=lambda wildcards, attempt: 180 * min(attempt, TRIES),
     params:
         # kb refuses a folder that exists, which a killed run leaves behind.
         tmp="results/index/kb/{reference}/tmp",
@@ -114,8 +114,8 @@ rule index_star:
     threads: 8
     resources:
         # About ten bytes a base, says STAR's manual.
-        mem_mb=lambda wildcards, input, attempt: (2000 + 12 * input.size_mb) * attempt,
-        runtime=lambda wildcards, attempt: 180 * attempt,
+        mem_mb=lambda wildcards, input, attempt: (2000 + 12 * input.size_mb) * min(attempt, TRIES),
+        runtime=lambda wildcards, attempt: 180 * min(attempt, TRIES),
     params:
         folder="results/index/star/{reference}",
     shell:
@@ -139,8 +139,8 @@ rule make_cellranger_reference:
         "../../envs/velocorpus.yaml"
     threads: 8
     resources:
-        mem_mb=lambda wildcards, attempt: 40000 * attempt,
-        runtime=lambda wildcards, attempt: 300 * attempt,
+        mem_mb=lambda wildcards, attempt: 40000 * min(attempt, TRIES),
+        runtime=lambda wildcards, attempt: 300 * min(attempt, TRIES),
     params:
         cellranger=CONFIG.quantify.cellranger,
         folder="results/index/cellranger/{reference}",

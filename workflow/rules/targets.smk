@@ -42,8 +42,8 @@ rule make_scvelo_targets:
     # Only the dynamical mode has work for a second core.
     threads: lambda wildcards: 2 if wildcards.teacher == "scvelo_dynamical" else 1
     resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
-        runtime=lambda wildcards, attempt: 240 * attempt,
+        mem_mb=lambda wildcards, attempt: 8000 * min(attempt, TRIES),
+        runtime=lambda wildcards, attempt: 240 * min(attempt, TRIES),
     params:
         counts=lambda wildcards, input: repeated("--counts", input.outcomes),
     shell:
@@ -86,8 +86,8 @@ rule make_scvelo_transitions:
     conda:
         "../../envs/velocorpus.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
-        runtime=lambda wildcards, attempt: 240 * attempt,
+        mem_mb=lambda wildcards, attempt: 8000 * min(attempt, TRIES),
+        runtime=lambda wildcards, attempt: 240 * min(attempt, TRIES),
     params:
         counts=lambda wildcards, input: repeated("--counts", input.outcomes),
         teacher=CONFIG.targets.teacher,

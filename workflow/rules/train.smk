@@ -35,8 +35,8 @@ rule pretrain_encoder:
     threads: 2
     resources:
         gpu=0,
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 720 * attempt,
+        mem_mb=lambda wildcards, attempt: 4000 * min(attempt, TRIES),
+        runtime=lambda wildcards, attempt: 720 * min(attempt, TRIES),
     params:
         device=device_of_job,
         model=PROJECT.training.model.model_dump(mode="json"),
@@ -63,8 +63,8 @@ rule finetune_expression:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 720 * attempt,
+        mem_mb=lambda wildcards, attempt: 4000 * min(attempt, TRIES),
+        runtime=lambda wildcards, attempt: 720 * min(attempt, TRIES),
     params:
         device=device_of_job,
         finetune=PROJECT.training.finetune.expression.model_dump(mode="json"),
@@ -91,8 +91,8 @@ rule finetune_velocity:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 720 * attempt,
+        mem_mb=lambda wildcards, attempt: 4000 * min(attempt, TRIES),
+        runtime=lambda wildcards, attempt: 720 * min(attempt, TRIES),
     params:
         device=device_of_job,
         targets=lambda wildcards, input: repeated("--targets", input.targets),
@@ -120,8 +120,8 @@ rule finetune_trajectory:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 720 * attempt,
+        mem_mb=lambda wildcards, attempt: 4000 * min(attempt, TRIES),
+        runtime=lambda wildcards, attempt: 720 * min(attempt, TRIES),
     params:
         device=device_of_job,
         transitions=lambda wildcards, input: repeated("--transitions", input.transitions),

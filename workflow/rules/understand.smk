@@ -23,8 +23,8 @@ rule index_kmers:
     conda:
         "../../envs/velocorpus.yaml"
     resources:
-        mem_mb=lambda wildcards, input, attempt: (1000 + 3 * input.size_mb) * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        mem_mb=lambda wildcards, input, attempt: (1000 + 3 * input.size_mb) * min(attempt, TRIES),
+        runtime=lambda wildcards, attempt: 60 * min(attempt, TRIES),
     params:
         organism=organism_of,
     shell:
@@ -47,8 +47,8 @@ rule check_chemistry:
         "../../envs/velocorpus.yaml"
     resources:
         attempt=attempt_of,
-        mem_mb=lambda wildcards, attempt: 2500 * attempt,
-        runtime=lambda wildcards, attempt: 20 * attempt,
+        mem_mb=lambda wildcards, attempt: 2500 * min(attempt, TRIES),
+        runtime=lambda wildcards, attempt: 20 * min(attempt, TRIES),
     params:
         chemistry=lambda wildcards: TABLES.samples[wildcards.sample].chemistry,
         organism=lambda wildcards: TABLES.samples[wildcards.sample].organism,
@@ -83,8 +83,8 @@ rule check_reads:
         "../../envs/velocorpus.yaml"
     resources:
         attempt=attempt_of,
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        mem_mb=lambda wildcards, attempt: 2000 * min(attempt, TRIES),
+        runtime=lambda wildcards, attempt: 60 * min(attempt, TRIES),
     params:
         chemistry=lambda wildcards: TABLES.samples[wildcards.sample].chemistry,
         whitelist=lambda wildcards, input: repeated(
@@ -139,8 +139,8 @@ rule check_duplicates:
         "../../envs/velocorpus.yaml"
     resources:
         attempt=attempt_of,
-        mem_mb=lambda wildcards, attempt: 1000 * attempt,
-        runtime=lambda wildcards, attempt: 10 * attempt,
+        mem_mb=lambda wildcards, attempt: 1000 * min(attempt, TRIES),
+        runtime=lambda wildcards, attempt: 10 * min(attempt, TRIES),
     params:
         above=lambda wildcards, input: repeated("--earlier", input.above),
         max_shared=CONFIG.reads_qc.max_shared,

@@ -8,7 +8,7 @@ Memory: one sample's matrices; the encoded bytes wait on disk (see `corpus.spill
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,7 @@ def write_shards(
     folder.mkdir(parents=True, exist_ok=True)
     genes = content.lanes_of(vocabulary.gene_ids)
     with ExitStack() as stack:
+        stack.callback(_remove_if_empty, folder)
         spills = {split: stack.enter_context(Spill(folder)) for split in names.SPLITS}
         for sample in sorted(inputs):
             _, adata, _ = read_sample(inputs[sample])
@@ -129,6 +130,12 @@ def write_shard(path: Path, spill: Spill, about: Mapping[str, Any], vocabulary: 
             arrays = [column.chunk(0) for column in block]
             file.write_batch(pa.record_batch([*arrays, *lists], schema=layout))
     return path
+
+
+def _remove_if_empty(folder: Path) -> None:
+    """Nothing is left of a refused group, nor a folder that was made for it."""
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def _by_token(matrix: Any, tokens_G: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -26,6 +26,7 @@ GOOD = {
     "corpus vocab": "corpus vocab a/totals.feather --samples samples.tsv --vocab vocab.feather --out {out}",
     "corpus shard": "corpus shard a/counts.h5ad --vocab vocab.feather --group g00000 --min-counts 1 --out-dir {out}",
     "corpus export": "corpus export corpus --out {out}",
+    "corpus duplicates": "corpus duplicates corpus --json {out}",
     "corpus info": "corpus info corpus --json {out}",
     "targets": "targets --teacher truth --truth a/truth.h5ad --out {out}",
     "transitions": "transitions --study study_a --truth a/truth.h5ad --out {out}",
@@ -49,6 +50,9 @@ GOOD = {
 # Further commands whose paths are inputs only: a good one of them would change or need more than the folder has.
 READING = {
     "corpus add": "corpus add corpus a/counts.h5ad --samples samples.tsv",
+    "corpus remove": "corpus remove corpus a --because why",
+    "corpus replace": "corpus replace corpus a/counts.h5ad --samples samples.tsv --because why",
+    "corpus prune": "corpus prune corpus",
     "corpus verify": "corpus verify corpus",
     "corpus manifest": "corpus manifest --shards corpus/shards/g00000.train.feather --totals a/totals.feather"
     " --vocab vocab.feather --out {out}",

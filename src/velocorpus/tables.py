@@ -6,96 +6,69 @@ the file, the row, the column, what was found and what is allowed. Lean on purpo
 these tables anew in every job that it starts.
 """
 
-import csv
-import difflib
-import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from velocorpus import names
 from velocorpus.errors import UserMistake
-from velocorpus.files import existing
+from velocorpus.table_rows import REMOTE, column, nearest, read_rows
 
-NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-REMOTE = re.compile(r"(s3|https?|ftp)://|sra:[SED]RR\d+$")
 # Counts that are one file, which hosts may have compressed once more.
 FETCHED_COUNTS = re.compile(r"\.(loom|h5ad)(?:\.gz)?$")
-# Paths are quoted wherever a shell sees them; these characters are refused all the same, since a table may come from
-# a stranger and braces are Snakemake's.
-HOSTILE = re.compile(r"[\x00-\x1f\x7f;|&<>`'\"\\*?{}$!]")
-MD5 = re.compile(r"[0-9a-f]{32}")
-OFFSET = re.compile(r"[A-Za-z0-9_.]+:\d+")
-
 # A quantifier reads FASTQ pairs (`read1`, `read2`) or one file (`path`).
 READS_FROM_FASTQ = ("kb", "starsolo", "cellranger")
-
-
-def _column(
-    description: str,
-    kind: str = "text",
-    *,
-    required: bool = False,
-    filled: bool = False,
-    allowed: tuple[str, ...] = (),
-) -> Any:
-    """A column: what it means, how it is checked, which values it may hold.
-
-    `required`: the table must have the column; `filled`: and a value in every row.
-    """
-    meta = {"description": description, "kind": kind, "allowed": allowed}
-    return field(default="", metadata=meta | {"required": required or filled, "filled": filled})
 
 
 @dataclass(frozen=True)
 class Sample:
     """One library. An empty text means "not given"."""
 
-    sample: str = _column("Name of the library; becomes part of every cell's id and file name.", "name", filled=True)
-    study: str = _column("Name of the study; splits and velocity targets are made per study.", "name", filled=True)
-    organism: str = _column("Species.", filled=True, allowed=names.ORGANISMS)
-    quantifier: str = _column(
+    sample: str = column("Name of the library; becomes part of every cell's id and file name.", "name", filled=True)
+    study: str = column("Name of the study; splits and velocity targets are made per study.", "name", filled=True)
+    organism: str = column("Species.", filled=True, allowed=names.ORGANISMS)
+    quantifier: str = column(
         "What makes the counts; `bam` counts a given tagged BAM, `import` reads counts of another tool.",
         filled=True,
         allowed=names.QUANTIFIERS,
     )
-    reference: str = _column("A row of references.tsv; may be empty for `import` only.", "name", required=True)
-    chemistry: str = _column(
+    reference: str = column("A row of references.tsv; may be empty for `import` only.", "name", required=True)
+    chemistry: str = column(
         "Chemistry of the library; may be empty for `bam` and `import`.",
         required=True,
         allowed=names.CHEMISTRIES,
     )
-    count_engine: str = _column(
+    count_engine: str = column(
         "What counts this sample's BAM; empty: `quantify.count_engine` of the configuration.",
         allowed=names.COUNT_ENGINES,
     )
-    whitelist: str = _column(
+    whitelist: str = column(
         "File of the barcodes that the chemistry allows; empty: 10x's list, which there is for all but `10xv3_5p`.",
         "path",
     )
-    barcodes: str = _column("File of the barcodes that are cells; empty: the quantifier calls cells.", "path")
-    genes: str = _column(
+    barcodes: str = column("File of the barcodes that are cells; empty: the quantifier calls cells.", "path")
+    genes: str = column(
         "Table of Ensembl ids and symbols for `import` (10x's features.tsv will do); empty: the genes of `reference`.",
         "path",
     )
-    cell_type: str = _column("Column of the imported `obs` that names the cell type.")
-    truth: str = _column("truth.h5ad of a simulated sample: counts and velocities are judged by it.", "path")
-    same_reads_as: str = _column(
+    cell_type: str = column("Column of the imported `obs` that names the cell type.")
+    truth: str = column("truth.h5ad of a simulated sample: counts and velocities are judged by it.", "path")
+    same_reads_as: str = column(
         "Another sample with the same reads: the two are compared, and this one stays out of the corpus.",
         "name",
     )
-    skip: str = _column("Why this sample is to be left out for now; it stays in the table and in the list of samples.")
-    tissue: str = _column("Tissue.")
-    donor: str = _column("Donor or animal.")
-    suspension_type: str = _column("Cells or nuclei: decisive for velocity.", allowed=names.SUSPENSION_TYPES)
-    disease: str = _column("Disease or `normal`.")
-    experiment: str = _column("Accession of the experiment, e.g. SRX.")
-    run: str = _column("Accession of the run or runs, e.g. SRR.")
-    biosample: str = _column("Accession of the biosample, e.g. SAMN.")
-    title: str = _column("What the archive calls it.")
-    intron_mode: str = _column(
+    skip: str = column("Why this sample is to be left out for now; it stays in the table and in the list of samples.")
+    tissue: str = column("Tissue.")
+    donor: str = column("Donor or animal.")
+    suspension_type: str = column("Cells or nuclei: decisive for velocity.", allowed=names.SUSPENSION_TYPES)
+    disease: str = column("Disease or `normal`.")
+    experiment: str = column("Accession of the experiment, e.g. SRX.")
+    run: str = column("Accession of the run or runs, e.g. SRR.")
+    biosample: str = column("Accession of the biosample, e.g. SAMN.")
+    title: str = column("What the archive calls it.")
+    intron_mode: str = column(
         "Whether another tool's counts include introns, for `import`.", allowed=("yes", "no", "unknown")
     )
 
@@ -114,40 +87,40 @@ class Sample:
 class Unit:
     """One run or lane of a sample (a FASTQ pair), or its one BAM or set of counts."""
 
-    sample: str = _column("A row of samples.tsv.", "name", filled=True)
-    unit: str = _column("Name of the lane, run or file, unique within its sample.", "name", filled=True)
-    read1: str = _column(
+    sample: str = column("A row of samples.tsv.", "name", filled=True)
+    unit: str = column("Name of the lane, run or file, unique within its sample.", "name", filled=True)
+    read1: str = column(
         "FASTQ with barcodes and UMIs (`kb`, `starsolo`, `cellranger`). `sra:RUN` or a BAM in both reads holds both.",
         "path",
     )
-    read2: str = _column("FASTQ with cDNA.", "path")
-    path: str = _column(
+    read2: str = column("FASTQ with cDNA.", "path")
+    path: str = column(
         "BAM (`bam`), or loom, h5ad (or .gz of it) or folder of another tool's counts (`import`).", "path"
     )
-    read1_md5: str = _column("MD5 of `read1`, checked after fetching.", "md5")
-    read2_md5: str = _column("MD5 of `read2`.", "md5")
-    path_md5: str = _column("MD5 of `path`.", "md5")
-    read1_bytes: str = _column("Size of `read1`, or of the whole run for `sra:`.", "bytes")
-    read2_bytes: str = _column("Size of `read2`; empty for `sra:`.", "bytes")
-    path_bytes: str = _column("Size of `path`.", "bytes")
-    note: str = _column("What to know of these files, as `velocorpus resolve` found it.")
+    read1_md5: str = column("MD5 of `read1`, checked after fetching.", "md5")
+    read2_md5: str = column("MD5 of `read2`.", "md5")
+    path_md5: str = column("MD5 of `path`.", "md5")
+    read1_bytes: str = column("Size of `read1`, or of the whole run for `sra:`.", "bytes")
+    read2_bytes: str = column("Size of `read2`; empty for `sra:`.", "bytes")
+    path_bytes: str = column("Size of `path`.", "bytes")
+    note: str = column("What to know of these files, as `velocorpus resolve` found it.")
 
 
 @dataclass(frozen=True)
 class Reference:
     """A genome and its genes."""
 
-    reference: str = _column("Name of the reference.", "name", filled=True)
-    organism: str = _column("Species.", filled=True, allowed=names.ORGANISMS)
-    fasta: str = _column(
+    reference: str = column("Name of the reference.", "name", filled=True)
+    organism: str = column("Species.", filled=True, allowed=names.ORGANISMS)
+    fasta: str = column(
         "Genome, FASTA, plain or gzip; may be empty when only `bam` and `import` samples use the reference.",
         "path",
     )
-    gtf: str = _column("Genes, GTF, plain or gzip.", "path", filled=True)
-    fasta_md5: str = _column("MD5 of `fasta`.", "md5")
-    gtf_md5: str = _column("MD5 of `gtf`.", "md5")
-    biotypes: str = _column("Which genes are kept: 10x's biotype filter (the default) or all.", allowed=("10x", "all"))
-    offset: str = _column(
+    gtf: str = column("Genes, GTF, plain or gzip.", "path", filled=True)
+    fasta_md5: str = column("MD5 of `fasta`.", "md5")
+    gtf_md5: str = column("MD5 of `gtf`.", "md5")
+    biotypes: str = column("Which genes are kept: 10x's biotype filter (the default) or all.", allowed=("10x", "all"))
+    offset: str = column(
         "CHROMOSOME:BASES for a FASTA that holds a piece: bases of the chromosome before its first one.",
         "offset",
     )
@@ -200,7 +173,7 @@ def load_tables(
         if unit.sample not in unit_rows:
             raise UserMistake(
                 f"{units}, line {number}, column 'sample': '{unit.sample}' is not in {samples}"
-                f"{_nearest(unit.sample, sample_rows)}; add it there or remove this row."
+                f"{nearest(unit.sample, sample_rows)}; add it there or remove this row."
             )
         _check_unit(units, number, unit, sample_rows[unit.sample][1], unit_rows[unit.sample])
         unit_rows[unit.sample].append(unit)
@@ -217,88 +190,6 @@ def load_tables(
     )
 
 
-def read_rows(kind: type[Row], path: Path | str, made: tuple[str, ...] = ()) -> list[tuple[int, Row]]:
-    """The rows of one tab-separated table with their line numbers, each value checked by its column's rule."""
-    columns = {f.name: f.metadata for f in fields(kind)}
-    with existing(path, "table").open(encoding="utf-8-sig", newline="") as handle:
-        lines = [
-            (number, line)
-            for number, line in enumerate(csv.reader(handle, delimiter="\t", quoting=csv.QUOTE_NONE), 1)
-            if any(line) and not line[0].startswith("#")
-        ]
-    if not lines:
-        raise UserMistake(f"{path} is empty; its first line must name the columns: {', '.join(columns)}.")
-    header = [name.strip() for name in lines[0][1]]
-    for name in header:
-        if name not in columns:
-            raise UserMistake(
-                f"{path}: '{name}' is not a column{_nearest(name, columns)}; columns are separated by "
-                f"tabs and allowed are {', '.join(columns)}."
-            )
-        if header.count(name) > 1:
-            raise UserMistake(f"{path}: the column '{name}' stands twice; keep one.")
-    for name, meta in columns.items():
-        if meta["required"] and name not in header:
-            raise UserMistake(
-                f"{path}: the column '{name}' is missing; found are {', '.join(header)} (separated by tabs)."
-            )
-    rows = []
-    for number, line in lines[1:]:
-        if len(line) > len(header) and any(line[len(header) :]):
-            raise UserMistake(f"{path}, line {number}: {len(line)} values for {len(header)} columns; check the tabs.")
-        values = dict(zip(header, (value.strip() for value in line), strict=False))
-        where = f"{path}, line {number}, column"
-        checked = {name: _value(f"{where} '{name}'", values.get(name, ""), columns[name], made) for name in header}
-        rows.append((number, kind(**checked)))
-    return rows
-
-
-def _value(where: str, value: str, meta: Mapping[str, Any], made: tuple[str, ...]) -> str:
-    """One value, checked; paths come back with environment variables expanded."""
-    if not value:
-        if meta["filled"]:
-            raise UserMistake(f"{where}: empty; it must be filled.")
-        return value
-    if meta["allowed"] and value not in meta["allowed"]:
-        raise UserMistake(
-            f"{where}: '{value}' is not known{_nearest(value, meta['allowed'])}; "
-            f"allowed are {', '.join(meta['allowed'])}."
-        )
-    if meta["kind"] == "name" and (not NAME.fullmatch(value) or ".." in value or len(value) > 100):
-        raise UserMistake(
-            f"{where}: {value!r} is not a usable name; allowed are up to 100 letters, digits, '_', '.', '-', "
-            "not beginning with '.' or '-', without '..'."
-        )
-    if meta["kind"] == "md5" and not MD5.fullmatch(value):
-        raise UserMistake(f"{where}: '{value}' is not an MD5 (32 digits 0-9a-f).")
-    if meta["kind"] == "bytes" and not value.isdecimal():
-        raise UserMistake(f"{where}: '{value}' is not a size in bytes.")
-    if meta["kind"] == "offset" and not OFFSET.fullmatch(value):
-        raise UserMistake(f"{where}: '{value}' is not CHROMOSOME:BASES, e.g. 21:881.")
-    return _path(where, value, made) if meta["kind"] == "path" else value
-
-
-def _path(where: str, value: str, made: tuple[str, ...]) -> str:
-    for variable in re.findall(r"\$\{?(\w+)\}?", value):
-        if variable not in os.environ:
-            raise UserMistake(f"{where}: the environment variable {variable} of '{value}' is not set; export it.")
-    path = re.sub(r"\$\{(\w+)\}|\$(\w+)", lambda match: os.environ[match[1] or match[2]], value)
-    if HOSTILE.search(path) or path.startswith("-"):
-        raise UserMistake(
-            f"{where}: {path!r} holds a character that a shell could act on; rename the file (letters, digits, "
-            "spaces and _ . , : + = @ % ~ # ( ) / - are fine)."
-        )
-    if REMOTE.match(path):
-        return path
-    if path.startswith(made):
-        if ".." in path.split("/"):
-            raise UserMistake(f"{where}: '{path}' leaves the folder of the simulation; write it without '..'.")
-        return path
-    if not Path(path).exists():
-        raise UserMistake(f"{where}: the file '{path}' does not exist (working folder: {Path.cwd()}); check the path.")
-    return path
-
-
 def _check_unit(table: Path | str, number: int, unit: Unit, sample: Sample, before: list[Unit]) -> None:
     where = f"{table}, line {number}"
     if any(unit.unit == other.unit for other in before):
@@ -306,16 +197,16 @@ def _check_unit(table: Path | str, number: int, unit: Unit, sample: Sample, befo
             f"{where}, column 'unit': '{unit.unit}' stands twice for sample '{unit.sample}'; give each its own name."
         )
     wanted, unwanted = (("read1", "read2"), ("path",)) if sample.from_fastq else (("path",), ("read1", "read2"))
-    for column in wanted:
-        if not getattr(unit, column):
+    for name in wanted:
+        if not getattr(unit, name):
             raise UserMistake(
-                f"{where}, column '{column}': empty, but sample '{sample.sample}' has the quantifier "
+                f"{where}, column '{name}': empty, but sample '{sample.sample}' has the quantifier "
                 f"'{sample.quantifier}', which needs {' and '.join(wanted)}."
             )
-    for column in unwanted:
-        if getattr(unit, column):
+    for name in unwanted:
+        if getattr(unit, name):
             raise UserMistake(
-                f"{where}, column '{column}': sample '{sample.sample}' has the quantifier '{sample.quantifier}', "
+                f"{where}, column '{name}': sample '{sample.sample}' has the quantifier '{sample.quantifier}', "
                 f"which reads only {' and '.join(wanted)}; leave it empty."
             )
     if REMOTE.match(unit.path) and (
@@ -347,7 +238,7 @@ def _check_sample(
     if sample.reference and sample.reference not in references:
         raise UserMistake(
             f"{where}, column 'reference': '{sample.reference}' is not in the table of references"
-            f"{_nearest(sample.reference, references)}; known are {', '.join(references)}."
+            f"{nearest(sample.reference, references)}; known are {', '.join(references)}."
         )
     if sample.reference and references[sample.reference][1].organism != sample.organism:
         raise UserMistake(
@@ -388,19 +279,13 @@ def _check_chemistry(where: str, sample: Sample) -> None:
         )
 
 
-def _unique(table: Path | str, rows: list[tuple[int, Row]], column: str) -> dict[str, tuple[int, Row]]:
+def _unique(table: Path | str, rows: list[tuple[int, Row]], key: str) -> dict[str, tuple[int, Row]]:
     found: dict[str, tuple[int, Row]] = {}
     for number, row in rows:
-        name = getattr(row, column)
+        name = getattr(row, key)
         if name in found:
             raise UserMistake(
-                f"{table}, line {number}: the {column} '{name}' stands already in line {found[name][0]}; "
-                "names are unique."
+                f"{table}, line {number}: the {key} '{name}' stands already in line {found[name][0]}; names are unique."
             )
         found[name] = (number, row)
     return found
-
-
-def _nearest(value: str, allowed: Iterable[str]) -> str:
-    near = difflib.get_close_matches(value, list(allowed), n=1, cutoff=0.5)
-    return f" (nearest: '{near[0]}')" if near else ""

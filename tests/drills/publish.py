@@ -58,25 +58,32 @@ class World:
     folder: Path
     corpora: dict[str, Path]
 
+    def value(self, key: str) -> bytes | None:
+        """The bytes of an object now, from moto's own memory."""
+        while True:
+            one = self.bucket.keys.get(key)
+            try:
+                return None if one is None else one.value
+            except ValueError:  # replaced this very moment
+                continue
+
     def objects(self, prefix: str) -> dict[str, bytes]:
-        """All objects of a folder, from moto's own memory."""
-        keys = [key for key in self.bucket.keys if key.startswith(prefix)]
-        found = {key.removeprefix(prefix): self.bucket.keys.get(key) for key in keys}
-        return {name: one.value for name, one in found.items() if one is not None}
+        """All objects of a folder."""
+        found = {key.removeprefix(prefix): self.value(key) for key in self.bucket.keys if key.startswith(prefix)}
+        return {name: value for name, value in found.items() if value is not None}
 
     def shown(self, prefix: str) -> str:
         """Which corpus a reader sees: `none`, `v1`, `v2`, `other`, or what is wrong."""
-        manifest = self.bucket.keys.get(f"{prefix}manifest.json")
+        manifest = self.value(f"{prefix}manifest.json")
         if manifest is None:
             return "none"
         # In a reader's order: what the manifest names must be there when it has been read.
-        value = json.loads(manifest.value)
+        value = json.loads(manifest)
         for entry in (*value["shards"], *value["files"].values()):
-            one = self.bucket.keys.get(prefix + entry["path"])
-            if one is None or hashlib.sha256(one.value).hexdigest() != entry["sha256"]:
+            if hashlib.sha256(self.value(prefix + entry["path"]) or b"").hexdigest() != entry["sha256"]:
                 return f"WRONG OBJECT {entry['path']}"
         known = {(folder / "manifest.json").read_bytes(): name for name, folder in self.corpora.items()}
-        return known.get(manifest.value, "AN UNKNOWN MANIFEST")
+        return known.get(manifest, "AN UNKNOWN MANIFEST")
 
     def uploads(self, prefix: str) -> int:
         """Uploads in parts that were left open."""

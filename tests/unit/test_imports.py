@@ -11,27 +11,15 @@ SOURCE = Path(velocorpus.__file__).parent
 
 # Each room may import those before it and itself; the command line may import all, and is imported by none.
 ORDER = [
-    *(
-        "names",
-        "errors",
-        "files",
-        "compiled",
-        "config",
-        "tables",
-        "project",
-        "outcomes",
-        "reads",
-        "reference",
-        "counting",
-        "cells",
-    ),
+    *("names", "errors", "files", "compiled", "config", "table_rows", "tables", "project"),
+    *("outcomes", "reads", "reference", "counting", "cells"),
     *("corpus", "data", "model", "training", "velocity", "evaluation"),
 ]
 # What may be imported beside `ORDER`: the simulator writes counts; tables of results and the truth's
 # file format are anyone's; the generated documentation reads the configuration.
 EXTRA = {
     "simulate": {*ORDER[: ORDER.index("counting") + 1], "simulate"},
-    "documentation": {"files", "config", "tables"},
+    "documentation": {"files", "config", "table_rows", "tables"},
     "cli": {*ORDER, "simulate", "cli", "documentation"},
 }
 ANYONES = {"velocorpus.evaluation.table", "velocorpus.simulate.truth"}

@@ -1,6 +1,6 @@
 """What the fetching of reads, counts and references asks of the tables; it has no rule."""
 
-from velocorpus.tables import REMOTE
+from velocorpus.table_rows import REMOTE
 
 
 def unit_of(wildcards):

@@ -41,7 +41,7 @@ def fetch(
     from velocorpus.reads.chemistry.lengths import check_lengths
     from velocorpus.reads.fetch.file import fetch as fetch_file
     from velocorpus.reads.fetch.pairs import fetch_pair, fetch_run
-    from velocorpus.tables import MD5
+    from velocorpus.table_rows import MD5
 
     given = {"parallel": parallel, "retries": retries, "s3_unsigned": unsigned or None}
     how = load(WorkflowConfig, config).fetch if config else FetchConfig()

@@ -54,7 +54,8 @@ def resolve(
     from velocorpus.reads.resolve.rows import Settings, tabulate
     from velocorpus.reads.resolve.tables import checked, read_accessions, read_table
     from velocorpus.reads.resolve.write import tables_in, write
-    from velocorpus.tables import NAME, READS_FROM_FASTQ
+    from velocorpus.table_rows import NAME
+    from velocorpus.tables import READS_FROM_FASTQ
 
     def known(option: str, value: str, allowed: tuple[str, ...]) -> str:
         if value and value not in allowed:

@@ -16,7 +16,7 @@ import pandas as pd
 from velocorpus import names
 from velocorpus.errors import UserMistake
 from velocorpus.files import existing, write_text
-from velocorpus.tables import REMOTE
+from velocorpus.table_rows import REMOTE
 
 ORGANISMS = {"Homo sapiens": "human", "Mus musculus": "mouse"}
 # `multiome` is the RNA half of it; the other technologies are no counts of genes, or of probes (flex).

@@ -11,7 +11,8 @@ from velocorpus.errors import UserMistake
 from velocorpus.files import existing, replacing
 from velocorpus.reads.chemistries import QUANTIFIED
 from velocorpus.reads.chemistry.verdict import Verdict
-from velocorpus.tables import REMOTE, Sample, Unit, read_rows
+from velocorpus.table_rows import REMOTE, read_rows
+from velocorpus.tables import Sample, Unit
 
 
 def fill_chemistries(samples: Path | str, units: Path | str, verdict_on: Callable[[list[Path]], Verdict]) -> None:

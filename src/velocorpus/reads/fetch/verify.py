@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from velocorpus.errors import UserMistake
 from velocorpus.files import replacing
-from velocorpus.tables import REMOTE
+from velocorpus.table_rows import REMOTE
 
 CHUNK = 1 << 20
 GZIP = b"\x1f\x8b"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 from urllib.parse import quote
 
-from velocorpus.tables import MD5
+from velocorpus.table_rows import MD5
 
 # Accessions of the three partners of the INSDC (N NCBI, E ENA, D DDBJ) and of GEO.
 KINDS = {

@@ -6,7 +6,8 @@ from typer.testing import CliRunner
 
 from velocorpus.cli.resolve import app
 from velocorpus.errors import UserMistake
-from velocorpus.tables import Sample, Unit, load_tables, read_rows
+from velocorpus.table_rows import read_rows
+from velocorpus.tables import Sample, Unit, load_tables
 
 
 def test_the_command_writes_three_tables_that_the_workflow_reads(archives, tmp_path):

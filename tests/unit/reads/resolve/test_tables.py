@@ -12,7 +12,8 @@ from velocorpus.cli.resolve import app
 from velocorpus.errors import UserMistake
 from velocorpus.reads.resolve.rows import Settings, tabulate
 from velocorpus.reads.resolve.tables import read_accessions, read_table
-from velocorpus.tables import Sample, Unit, read_rows
+from velocorpus.table_rows import read_rows
+from velocorpus.tables import Sample, Unit
 
 REAL = Path(os.environ.get("VELOCORPUS_TEST_DATA", "absent")) / "run_tables"
 real = pytest.mark.skipif(not REAL.is_dir(), reason="VELOCORPUS_TEST_DATA names no folder with run_tables")

@@ -82,7 +82,8 @@ def write_manifest(
     totals = sorted(totals, key=lambda one: one.sample)
     given = [one for one in totals if not one.refused]
     if not given and before is None:
-        raise UserMistake("Every sample was refused: " + "; ".join(f"{t.sample}: {t.reason}" for t in totals) + ".")
+        said = "; ".join(f"{t.sample}: {t.reason.rstrip('.')}" for t in totals[:3])
+        raise UserMistake(f"All {len(totals)} samples were set aside, so there is no corpus. The first: {said}.")
     newest = _newest(folder) if before is None else None
     was = before.manifest if before else read_json(newest) if newest else {}
     entries = [*(before.entries if before else ()), *(shard_entry(folder, path) for path in shards)]

@@ -143,6 +143,13 @@ def test_a_refused_sample_is_left_out_and_named(tmp_path, inputs):
     assert corpus.samples["sample"].to_pylist() == ["a", "b", "m"]
 
 
+def test_no_corpus_is_made_where_every_sample_was_set_aside(tmp_path):
+    write_outcome(tmp_path / "x" / "outcome.json", sample="x", state="refused", reason="No CB tags.")
+    with pytest.raises(UserMistake, match="All 1 samples were set aside.*x: No CB tags"):
+        make_corpus(tmp_path / "c", [tmp_path / "x" / "outcome.json"])
+    assert not (tmp_path / "c").exists()
+
+
 def test_a_group_of_refused_samples_gives_valid_empty_shards(tmp_path, inputs):
     write_outcome(tmp_path / "x" / "outcome.json", sample="x", state="refused", reason="No CB tags.")
     folder = make_corpus(tmp_path / "c", [tmp_path / "x" / "outcome.json", *inputs], group_samples=1)

@@ -145,7 +145,7 @@ def test_a_refused_sample_is_left_out_and_named(tmp_path, inputs):
 
 def test_no_corpus_is_made_where_every_sample_was_set_aside(tmp_path):
     write_outcome(tmp_path / "x" / "outcome.json", sample="x", state="refused", reason="No CB tags.")
-    with pytest.raises(UserMistake, match="All 1 samples were set aside.*x: No CB tags"):
+    with pytest.raises(UserMistake, match=r"All 1 samples were set aside.*x: No CB tags"):
         make_corpus(tmp_path / "c", [tmp_path / "x" / "outcome.json"])
     assert not (tmp_path / "c").exists()
 

@@ -35,10 +35,10 @@ from tests.unit.corpus.corpus_makers import HUMAN, MOUSE, make_corpus, make_coun
 
 from velocorpus.config import FetchConfig
 from velocorpus.corpus.build import add
-from velocorpus.corpus.claim import CLAIM_FILE
 from velocorpus.corpus.plan import Splits
-from velocorpus.corpus.publish import publish
-from velocorpus.corpus.pull import pull
+from velocorpus.corpus.sharing.claim import CLAIM_FILE
+from velocorpus.corpus.sharing.publish import publish
+from velocorpus.corpus.sharing.pull import pull
 from velocorpus.corpus.verify import verify
 from velocorpus.errors import UserMistake
 from velocorpus.reads.fetch import s3

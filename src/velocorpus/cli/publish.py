@@ -39,9 +39,9 @@ def publish(
     config: Config = None,
 ) -> None:
     """Bring a corpus to S3, verified, only what is not there yet, the manifest last."""
-    from velocorpus.corpus import publish as publishing
-    from velocorpus.corpus.card import without_licence
     from velocorpus.corpus.reader import Corpus
+    from velocorpus.corpus.sharing import publish as publishing
+    from velocorpus.corpus.sharing.card import without_licence
     from velocorpus.reads.fetch.parts import amount
 
     unlicensed = without_licence(Corpus(folder))
@@ -74,9 +74,9 @@ def pull(
     config: Config = None,
 ) -> None:
     """Bring a published corpus, or a part of it, here, every file verified."""
-    from velocorpus.corpus import pull as pulling
     from velocorpus.corpus.info import corpus_figures
     from velocorpus.corpus.reader import Corpus
+    from velocorpus.corpus.sharing import pull as pulling
 
     given = {"s3_endpoint": endpoint, "s3_unsigned": unsigned, "s3_requester_pays": requester_pays}
     how = _how(config, parallel=parallel, retries=retries, **given)
@@ -89,7 +89,7 @@ def pull(
 @app.command()
 def card(folder: Folder) -> None:
     """Write the dataset card (README.md, and studies.tsv to be filled in) into a corpus directory."""
-    from velocorpus.corpus.card import write_card
     from velocorpus.corpus.reader import Corpus
+    from velocorpus.corpus.sharing.card import write_card
 
     write_card(Corpus(folder), folder)

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from velocorpus import names
-from velocorpus.corpus.contents import CARD_FILE, STUDIES_FILE
 from velocorpus.corpus.info import corpus_figures
 from velocorpus.corpus.reader import Corpus
+from velocorpus.corpus.sharing.contents import CARD_FILE, STUDIES_FILE
 from velocorpus.errors import UserMistake
 from velocorpus.files import open_text, write_text
 

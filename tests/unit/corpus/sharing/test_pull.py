@@ -11,8 +11,8 @@ from velocorpus.corpus import Corpus
 from velocorpus.corpus import build as building
 from velocorpus.corpus.lock import locked
 from velocorpus.corpus.plan import Splits
-from velocorpus.corpus.publish import publish
-from velocorpus.corpus.pull import pull
+from velocorpus.corpus.sharing.publish import publish
+from velocorpus.corpus.sharing.pull import pull
 from velocorpus.corpus.verify import verify
 from velocorpus.errors import TryLater, UserMistake
 

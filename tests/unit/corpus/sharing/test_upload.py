@@ -3,8 +3,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from velocorpus.corpus.bucket import Remote
-from velocorpus.corpus.upload import MAX_PARTS, digests, holds
+from velocorpus.corpus.sharing.bucket import Remote
+from velocorpus.corpus.sharing.upload import MAX_PARTS, digests, holds
 
 
 @dataclass

@@ -4,9 +4,9 @@ import yaml
 from corpus_makers import HUMAN, MOUSE, make_corpus, make_counts
 
 from velocorpus.corpus import Corpus
-from velocorpus.corpus.card import write_card
 from velocorpus.corpus.plan import Splits
 from velocorpus.corpus.reader import read_batches
+from velocorpus.corpus.sharing.card import write_card
 from velocorpus.errors import UserMistake
 
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from velocorpus.cli.corpus import app
 from velocorpus.corpus import build as building
-from velocorpus.corpus.publish import publish
+from velocorpus.corpus.sharing.publish import publish
 from velocorpus.corpus.verify import verify
 from velocorpus.errors import TryLater, UserMistake
 

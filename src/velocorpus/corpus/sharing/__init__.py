@@ -1,0 +1,1 @@
+"""A corpus given away by S3, and brought back: what changed only, verified, the manifest last."""

@@ -1,151 +1,32 @@
 """`velocorpus corpus`: build, grow, verify and export the corpus."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from velocorpus.cli import publish
-from velocorpus.config import CellsConfig, CorpusConfig
+from velocorpus.cli import corpus_change, corpus_jobs, publish
+from velocorpus.cli.corpus_options import (
+    CELLS,
+    CORPUS,
+    Folder,
+    GroupSamples,
+    HoldOut,
+    Inputs,
+    MinCounts,
+    MinGeneCounts,
+    SamplesTable,
+    Seed,
+    Test,
+    Validation,
+    Version,
+    Vocab,
+    say,
+)
 
 app = typer.Typer(no_args_is_help=True)
-app.add_typer(publish.app)
-
-_CELLS, _CORPUS = CellsConfig(), CorpusConfig()
-
-Inputs = Annotated[list[Path], typer.Argument(help="counts.h5ad or outcome.json of each sample.", show_default=False)]
-SamplesTable = Annotated[Path | None, typer.Option(help="samples.tsv: study, organism, tissue, … of each sample.")]
-Vocab = Annotated[Path | None, typer.Option(help="A vocabulary table whose tokens are kept; new genes follow.")]
-MinCounts = Annotated[int, typer.Option(help="A cell is kept when its spliced counts reach this.")]
-MinGeneCounts = Annotated[int, typer.Option(help="A gene is kept when its spliced counts over kept cells reach this.")]
-Validation = Annotated[list[str] | None, typer.Option(help="A study held out for validation (repeat).")]
-Test = Annotated[list[str] | None, typer.Option(help="A study held out for the final judgement (repeat).")]
-Seed = Annotated[int, typer.Option(help="Shuffles the cells within a shard.")]
-GroupSamples = Annotated[int, typer.Option(help="Samples in one shard group.")]
-HoldOut = Annotated[
-    list[str] | None,
-    typer.Option(help="Hold out whole studies by what they hold, e.g. test:tissue=lung (repeat); needs --samples."),
-]
-Because = Annotated[str, typer.Option(help="Why; the manifest keeps it.")]
-By = Annotated[str, typer.Option(help="Who says so; the manifest keeps it.")]
-Version = Annotated[int | None, typer.Option(help="An older version, as far as its shards are there.")]
-Folder = Annotated[Path, typer.Argument(help="The corpus directory.", show_default=False)]
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr)
-
-
-@app.command()
-def totals(
-    counts: Annotated[Path, typer.Argument(help="counts.h5ad or outcome.json of one sample.")],
-    out: Annotated[Path, typer.Option(help="The totals file to write.")],
-    min_counts: MinCounts = _CELLS.min_counts,
-) -> None:
-    """Gene sums of one sample over its kept cells (first job of the workflow's four)."""
-    from velocorpus.corpus.totals import sample_totals
-
-    one = sample_totals(counts, min_counts=min_counts)
-    one.write(out)
-    _say(
-        f"{one.sample}: refused: {one.reason}"
-        if one.refused
-        else f"{one.sample}: {one.figures['cells']} of {one.figures['cells_in']} cells kept"
-    )
-
-
-@app.command()
-def vocab(
-    totals: Annotated[list[Path], typer.Argument(help="Totals files of all samples.")],
-    out: Annotated[Path, typer.Option(help="The vocabulary table to write.")],
-    samples: SamplesTable = None,
-    vocab: Vocab = None,
-) -> None:
-    """Number the genes by frequency rank, after those of a given vocabulary."""
-    from velocorpus.corpus.build import organisms_of
-    from velocorpus.corpus.plan import read_samples
-    from velocorpus.corpus.totals import Totals, build_vocabulary
-    from velocorpus.corpus.vocabulary import EMPTY, Vocabulary
-
-    every = [Totals.read(path) for path in totals]
-    base = Vocabulary.read(vocab) if vocab else EMPTY
-    made = build_vocabulary(every, organisms_of(every, read_samples(samples)), base)
-    made.as_vocabulary().write(out)
-    _say(f"{len(made)} genes of {len(made.first)} organisms, {len(base)} of them given")
-
-
-@app.command()
-def shard(
-    counts: Inputs,
-    vocab: Annotated[Path, typer.Option(help="The vocabulary table.")],
-    group: Annotated[str, typer.Option(help="Name of the shard group, e.g. g00000.")],
-    out_dir: Annotated[Path, typer.Option(help="Folder of shards; one file <group>.<split>.feather per split.")],
-    samples: SamplesTable = None,
-    min_counts: MinCounts = _CELLS.min_counts,
-    seed: Seed = _CORPUS.seed,
-    validation_study: Validation = None,
-    test_study: Test = None,
-    hold_out: HoldOut = None,
-) -> None:
-    """Write the shards of one group of samples: one file per split, empty where the split has no cell."""
-    from velocorpus.corpus.holdout import hold_out as held_out
-    from velocorpus.corpus.lock import locked
-    from velocorpus.corpus.plan import Splits, read_samples
-    from velocorpus.corpus.totals import sample_name
-    from velocorpus.corpus.vocabulary import Vocabulary
-    from velocorpus.corpus.writer import write_shards
-
-    table = read_samples(samples)
-    with locked(out_dir.resolve().parent, shared=True):
-        write_shards(
-            {sample_name(path): path for path in counts},
-            out_dir,
-            group=group,
-            vocabulary=Vocabulary.read(vocab),
-            samples=table,
-            splits=held_out(Splits(tuple(validation_study or ()), tuple(test_study or ())), hold_out or (), table),
-            min_counts=min_counts,
-            seed=seed,
-        )
-
-
-@app.command()
-def manifest(
-    shards: Annotated[list[Path], typer.Option(help="Every shard file (repeat), in <out>/shards.")],
-    totals: Annotated[list[Path], typer.Option(help="Every totals file (repeat).")],
-    vocab: Annotated[Path, typer.Option(help="The vocabulary table.")],
-    out: Annotated[Path, typer.Option(help="The corpus directory.")],
-    samples: SamplesTable = None,
-    min_gene_counts: MinGeneCounts = _CELLS.min_gene_counts,
-    validation_study: Validation = None,
-    test_study: Test = None,
-    hold_out: HoldOut = None,
-) -> None:
-    """Write manifest.json, genes.feather and samples.feather over finished shards."""
-    from velocorpus.corpus.duplicates import in_words
-    from velocorpus.corpus.holdout import hold_out as held_out
-    from velocorpus.corpus.lock import locked
-    from velocorpus.corpus.manifest import write_manifest
-    from velocorpus.corpus.plan import Splits, read_samples
-    from velocorpus.corpus.reader import Corpus
-    from velocorpus.corpus.totals import Totals
-    from velocorpus.corpus.vocabulary import Vocabulary
-
-    table = read_samples(samples)
-    with locked(out):
-        write_manifest(
-            out,
-            shards=shards,
-            totals=[Totals.read(path) for path in totals],
-            vocabulary=Vocabulary.read(vocab),
-            samples=table,
-            splits=held_out(Splits(tuple(validation_study or ()), tuple(test_study or ())), hold_out or (), table),
-            min_gene_counts=min_gene_counts,
-            hold_out=hold_out or (),
-        )
-    for pair in Corpus(out).manifest["duplicates"]:
-        _say(in_words(pair))
+for commands in (corpus_jobs, corpus_change, publish):
+    app.add_typer(commands.app)
 
 
 @app.command()
@@ -154,13 +35,13 @@ def build(
     out: Annotated[Path, typer.Option(help="The corpus directory to make.")],
     samples: SamplesTable = None,
     vocab: Vocab = None,
-    min_counts: MinCounts = _CELLS.min_counts,
-    min_gene_counts: MinGeneCounts = _CELLS.min_gene_counts,
+    min_counts: MinCounts = CELLS.min_counts,
+    min_gene_counts: MinGeneCounts = CELLS.min_gene_counts,
     validation_study: Validation = None,
     test_study: Test = None,
     hold_out: HoldOut = None,
-    group_samples: GroupSamples = _CORPUS.group_samples,
-    seed: Seed = _CORPUS.seed,
+    group_samples: GroupSamples = CORPUS.group_samples,
+    seed: Seed = CORPUS.seed,
 ) -> None:
     """Build a corpus from per-sample counts in one process; the same bytes as the workflow's parallel jobs."""
     from velocorpus.corpus import build as building
@@ -178,7 +59,7 @@ def build(
         min_gene_counts=min_gene_counts,
         group_samples=group_samples,
         seed=seed,
-        say=_say,
+        say=say,
     )
 
 
@@ -190,7 +71,7 @@ def add(
     validation_study: Validation = None,
     test_study: Test = None,
     hold_out: HoldOut = None,
-    group_samples: GroupSamples = _CORPUS.group_samples,
+    group_samples: GroupSamples = CORPUS.group_samples,
 ) -> None:
     """Add samples: new shards and the next version of the manifest; no shard is rewritten."""
     from velocorpus.corpus import build as building
@@ -203,77 +84,8 @@ def add(
         splits=Splits(tuple(validation_study or ()), tuple(test_study or ())),
         hold_out=hold_out or (),
         group_samples=group_samples,
-        say=_say,
+        say=say,
     )
-
-
-@app.command()
-def remove(
-    folder: Folder,
-    sample: Annotated[list[str], typer.Argument(help="Samples to take out.")],
-    because: Because,
-    by: By = "",
-) -> None:
-    """Take samples out, on record: the next version; only shards that hold them are written anew."""
-    from velocorpus.corpus import build as building
-
-    building.remove(folder, sample, because=because, by=by, say=_say)
-
-
-@app.command()
-def replace(
-    folder: Folder,
-    counts: Inputs,
-    because: Because,
-    by: By = "",
-    samples: SamplesTable = None,
-    validation_study: Validation = None,
-    test_study: Test = None,
-    group_samples: GroupSamples = _CORPUS.group_samples,
-) -> None:
-    """Put fixed counts in the place of samples of the same names, or bring removed ones in again, on record."""
-    from velocorpus.corpus import build as building
-    from velocorpus.corpus.plan import Splits, read_samples
-
-    building.replace_samples(
-        folder,
-        counts,
-        because=because,
-        by=by,
-        samples=read_samples(samples),
-        splits=Splits(tuple(validation_study or ()), tuple(test_study or ())),
-        group_samples=group_samples,
-        say=_say,
-    )
-
-
-@app.command()
-def prune(folder: Folder) -> None:
-    """Delete shards that only older versions name; those versions then cannot be read any more, on record."""
-    from velocorpus.corpus.remove import prune as prune_shards
-
-    _say(f"{len(prune_shards(folder, say=_say))} shards deleted")
-
-
-@app.command()
-def duplicates(
-    folder: Folder,
-    json: Annotated[Path | None, typer.Option(help="Write the pairs as JSON too.")] = None,
-) -> None:
-    """List pairs of samples that look like one library, by barcodes and totals of their cells."""
-    from velocorpus.corpus.duplicates import duplicates as find_duplicates
-    from velocorpus.corpus.duplicates import in_words
-    from velocorpus.corpus.manifest import Left
-    from velocorpus.corpus.reader import Corpus
-    from velocorpus.files import write_json
-
-    sketches = Left.whole(Corpus(folder)).sketches
-    pairs = find_duplicates(sketches, sketches)
-    for pair in pairs:
-        print(in_words(pair))
-    _say(f"{len(pairs)} pairs among {len(sketches)} samples")
-    if json is not None:
-        write_json(json, {"duplicates": pairs})
 
 
 @app.command()
@@ -286,10 +98,10 @@ def verify(folder: Folder) -> None:
     if len(faults) == 1:
         raise UserMistake(faults[0])
     for fault in faults:
-        _say(f"velocorpus: {fault}")
+        say(f"velocorpus: {fault}")
     if faults:
         raise UserMistake(f"The corpus {folder} has {len(faults)} fault(s), named above.")
-    _say(f"{folder} is whole.")
+    say(f"{folder} is whole.")
 
 
 @app.command()
@@ -338,11 +150,11 @@ def export(
 
         if kept_genes:
             raise UserMistake("A corpus holds all genes and filters on reading; leave --kept-genes out.")
-        write_part(corpus, out, split=split, where=where, cells=listed, say=_say)
+        write_part(corpus, out, split=split, where=where, cells=listed, say=say)
         return
     from velocorpus.corpus.export import to_anndata
 
     adata = to_anndata(corpus, corpus.read(split, where=where, cells=listed, all_genes=not kept_genes))
     with replacing(out) as aside:
         adata.write_h5ad(aside, compression="gzip")
-    _say(f"{out}: {adata.n_obs} cells, {adata.n_vars} genes")
+    say(f"{out}: {adata.n_obs} cells, {adata.n_vars} genes")

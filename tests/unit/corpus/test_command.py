@@ -76,7 +76,7 @@ def test_a_corpus_is_built_grown_described_and_exported(project, tmp_path):
 
 def test_mistakes_are_said_and_leave_nothing_behind(project, tmp_path):
     assert "does not exist" in run("build", tmp_path / "no.h5ad", "--out", tmp_path / "c", code=2)
-    assert "refused" in run("build", project / "x" / "outcome.json", "--out", tmp_path / "c", code=2)
+    assert "set aside" in run("build", project / "x" / "outcome.json", "--out", tmp_path / "c", code=2)
     assert list(tmp_path.iterdir()) == []
 
 

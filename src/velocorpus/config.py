@@ -107,6 +107,11 @@ class CorpusConfig(Section):
     seed: int = Field(0, description="Shuffles the cells within a shard.")
     validation_studies: tuple[str, ...] = Field((), description="Studies held out for validation.")
     test_studies: tuple[str, ...] = Field((), description="Studies held out for the final judgement.")
+    hold_out: tuple[str, ...] = Field(
+        (),
+        description="Whole studies held out by a column of samples.tsv, say `test:tissue=lung` or "
+        "`validation:organism=mouse`; the corpus keeps these rules for what is added later.",
+    )
 
 
 class ModelConfig(Section):

@@ -27,6 +27,25 @@ GENE_ID = "gene_id"
 SYMBOL = "symbol"
 VERSION = "version"
 
+# Columns of samples.tsv (or of the counts' own `source`) that follow a sample into the corpus.
+SAMPLE_FIELDS = (
+    STUDY,
+    ORGANISM,
+    "tissue",
+    "donor",
+    "chemistry",
+    "suspension_type",
+    "disease",
+    "experiment",
+    "run",
+    "biosample",
+    "quantifier",
+    "quantifier_version",
+    "reference",
+    "reference_digest",
+    "intron_mode",
+)
+
 ORGANISMS = ("human", "mouse")
 SPLITS = ("train", "validation", "test")
 QUANTIFIERS = ("kb", "starsolo", "cellranger", "bam", "import")

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from velocorpus import names
-from velocorpus.config import TrainingConfig, WorkflowConfig, load
-from velocorpus.errors import UserMistake
+from velocorpus.config import CorpusConfig, TrainingConfig, WorkflowConfig, load
+from velocorpus.errors import UserMistake, mistakes_in
+from velocorpus.splits import Splits, hold_out
 from velocorpus.tables import Tables, load_tables
 
 SIMULATED = "results/simulated"
@@ -25,11 +26,7 @@ class Project:
     training: TrainingConfig
     training_path: Path
     tables: Tables
-
-    @property
-    def test_studies(self) -> tuple[str, ...]:
-        """Studies held out for the final judgement."""
-        return self.config.corpus.test_studies
+    splits: Splits
 
     @property
     def groups(self) -> dict[str, tuple[str, ...]]:
@@ -44,12 +41,12 @@ class Project:
     @property
     def velocity_studies(self) -> tuple[str, ...]:
         """Studies whose velocities are written as AnnData."""
-        return self.config.evaluate.velocity_studies or self.test_studies
+        return self.config.evaluate.velocity_studies or self.splits.test
 
     @property
     def trajectory_study(self) -> str:
         """The study of the trajectory figure."""
-        return self.config.evaluate.trajectory_study or (self.test_studies or self.tables.studies)[0]
+        return self.config.evaluate.trajectory_study or (self.splits.test or self.tables.studies)[0]
 
     def teacher(self, study: str) -> str:
         """What teaches the velocity decoder on one study: `truth` or a mode of scVelo."""
@@ -84,27 +81,33 @@ def load_project(path: Path | str) -> Project:
         training=load(TrainingConfig, here / settings.training),
         training_path=here / settings.training,
         tables=tables,
+        splits=_splits(path, settings.corpus, tables),
     )
     _check_studies(project)
     return project
 
 
+def _splits(path: Path, corpus: CorpusConfig, tables: Tables) -> Splits:
+    """Who is held out, by name and by rule, told from the rows and columns that `velocorpus corpus` reads too."""
+    rows = {
+        name: {column: value for column in names.SAMPLE_FIELDS if (value := getattr(row, column, ""))}
+        for name, row in tables.samples.items()
+    }
+    with mistakes_in(path):
+        return hold_out(Splits(corpus.validation_studies, corpus.test_studies), corpus.hold_out, rows)
+
+
 def _check_studies(project: Project) -> None:
     corpus, evaluate = project.config.corpus, project.config.evaluate
+    held_out = {*project.splits.validation, *project.splits.test}
     for key, studies in (
         ("corpus.validation_studies", corpus.validation_studies),
         ("corpus.test_studies", corpus.test_studies),
+        ("corpus.hold_out", held_out),
         ("evaluate.velocity_studies", evaluate.velocity_studies),
         ("evaluate.trajectory_study", (evaluate.trajectory_study,) if evaluate.trajectory_study else ()),
     ):
         _check_known(project, key, studies)
-    both = sorted(set(corpus.validation_studies) & set(corpus.test_studies))
-    if both:
-        raise UserMistake(
-            f"{project.path}: study '{both[0]}' stands in both corpus.validation_studies and corpus.test_studies; "
-            "a study belongs to one split."
-        )
-    held_out = {*corpus.validation_studies, *corpus.test_studies}
     if held_out.issuperset(project.tables.studies):
         raise UserMistake(
             f"{project.path}: every study is held out for {' or '.join(names.SPLITS[1:])}; leave at least one "

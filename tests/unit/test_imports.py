@@ -11,7 +11,7 @@ SOURCE = Path(velocorpus.__file__).parent
 
 # Each room may import those before it and itself; the command line may import all, and is imported by none.
 ORDER = [
-    *("names", "errors", "files", "compiled", "config", "table_rows", "tables", "project"),
+    *("names", "errors", "files", "compiled", "config", "table_rows", "tables", "splits", "project"),
     *("outcomes", "reads", "reference", "counting", "cells"),
     *("corpus", "data", "model", "training", "velocity", "evaluation"),
 ]

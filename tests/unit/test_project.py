@@ -36,7 +36,7 @@ def test_value_of_another_kind_is_named():
 
 
 def test_a_study_is_in_one_split(tmp_path):
-    with pytest.raises(UserMistake, match="study 'sim_04' stands in both"):
+    with pytest.raises(UserMistake, match=r"config\.yaml: Study sim_04 is both for validation and for test"):
         project(tmp_path, corpus={"validation_studies": ["sim_04"], "test_studies": ["sim_04"]})
 
 
@@ -49,6 +49,19 @@ def test_training_keeps_a_study(tmp_path):
     every = list(project(tmp_path).tables.studies)
     with pytest.raises(UserMistake, match="leave at least one for train"):
         project(tmp_path, corpus={"test_studies": every})
+
+
+def test_rules_hold_out_whole_studies_beside_named_ones(tmp_path):
+    splits = project(
+        tmp_path, corpus={"test_studies": ["sim_04"], "hold_out": ["validation:tissue=pancreas", "test:tissue=blood"]}
+    ).splits
+    assert splits.validation == ("sim_02", "sim_b")
+    assert set(splits.test) == {"sim_04", "sim_01", "sim_a"}
+
+
+def test_a_rule_that_no_sample_meets_is_refused_with_what_there_is(tmp_path):
+    with pytest.raises(UserMistake, match=r"config\.yaml: The rule 'test:tissue=lung' meets no sample.* blood, brain"):
+        project(tmp_path, corpus={"hold_out": ["test:tissue=lung"]})
 
 
 def test_simulated_files_must_exist_without_a_simulation(tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """Every example configuration plans its jobs, and a mistake ends in one sentence before any job."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -63,3 +64,18 @@ def test_a_mistake_is_one_sentence_from_both_sides(tmp_path, file, old, new, sai
     assert planned.returncode == 2
     assert said in planned.stderr
     assert "Traceback" not in planned.stderr
+
+
+def test_shards_and_manifest_hold_out_the_studies_of_a_rule(tmp_path):
+    config = copy_of_tiny(tmp_path)
+    config.write_text(config.read_text().replace("corpus:\n", "corpus:\n  hold_out: [test:tissue=pancreas]\n", 1))
+    planned = snakemake(
+        tmp_path, "--configfile", str(config), "--dry-run", "--printshellcmds", "results/corpus/manifest.json"
+    )
+    commands = [line for line in planned.stdout.splitlines() if "velocorpus corpus " in line]
+    held_out = {"sim_02", "sim_b", "sim_04"}
+    shards = [words for line in commands if "corpus shard" in (words := " ".join(line.split()))]
+    assert {study for words in shards for study in re.findall(r"--test-study (\S+)", words)} == held_out
+    (manifest,) = (line for line in commands if "corpus manifest" in line)
+    assert set(re.findall(r"--test-study (\S+)", manifest)) == held_out
+    assert "--hold-out test:tissue=pancreas" in manifest

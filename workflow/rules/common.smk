@@ -23,7 +23,7 @@ CONFIG = PROJECT.config
 TABLES = PROJECT.tables
 SAMPLES_TABLE = str(PROJECT.path.parent / CONFIG.samples)
 GROUPS = PROJECT.groups
-TAUGHT_STUDIES = [study for study in TABLES.studies if study not in PROJECT.test_studies]
+TAUGHT_STUDIES = [study for study in TABLES.studies if study not in PROJECT.splits.test]
 DECODERS = ("expression", "velocity", "trajectory")
 
 
@@ -80,6 +80,18 @@ def group_rows(wildcards):
     return [str(TABLES.samples[sample]) for sample in GROUPS[wildcards.group]]
 
 
+def held_out(studies):
+    """The options that name the held-out ones of some studies, whether a name or a rule holds them out."""
+    return [
+        *repeated("--validation-study", [study for study in PROJECT.splits.validation if study in studies]),
+        *repeated("--test-study", [study for study in PROJECT.splits.test if study in studies]),
+    ]
+
+
+def group_held_out(wildcards):
+    return held_out({TABLES.samples[sample].study for sample in GROUPS[wildcards.group]})
+
+
 def study_counts(wildcards):
     return outcomes_of(TABLES.samples_of(wildcards.study))
 
@@ -98,13 +110,9 @@ def taught_targets():
     return [f"results/targets/{PROJECT.teacher(study)}/{study}.h5ad" for study in TAUGHT_STUDIES]
 
 
-HELD_OUT = [
-    *repeated("--validation-study", CONFIG.corpus.validation_studies),
-    *repeated("--test-study", CONFIG.corpus.test_studies),
-]
 # Decoders are judged on studies that they have not seen; without such studies there is nothing to judge.
-JUDGED_SPLIT = "test" if CONFIG.corpus.test_studies else "validation"
-JUDGED_STUDIES = CONFIG.corpus.test_studies or CONFIG.corpus.validation_studies
+JUDGED_SPLIT = "test" if PROJECT.splits.test else "validation"
+JUDGED_STUDIES = PROJECT.splits.test or PROJECT.splits.validation
 JUDGED_BY_TRUTH = [study for study in JUDGED_STUDIES if study in PROJECT.simulated_studies]
 # Samples whose counts can be compared: with their truth, or with a second count of the same reads.
 RECOUNTS = {

@@ -69,7 +69,7 @@ rule shard_group:
     params:
         samples=SAMPLES_TABLE,
         rows=group_rows,
-        held_out=HELD_OUT,
+        held_out=group_held_out,
         min_counts=CONFIG.cells.min_counts,
         seed=CONFIG.corpus.seed,
     shell:
@@ -104,7 +104,7 @@ rule close_corpus:
         totals=lambda wildcards, input: repeated("--totals", input.totals),
         samples=SAMPLES_TABLE,
         rows=[str(TABLES.samples[sample]) for sample in TABLES.corpus_samples],
-        held_out=HELD_OUT,
+        held_out=held_out(TABLES.studies) + repeated("--hold-out", CONFIG.corpus.hold_out),
         min_gene_counts=CONFIG.cells.min_gene_counts,
     shell:
         "velocorpus corpus manifest {params.shards:q} {params.totals:q} --vocab {input.vocab:q} "

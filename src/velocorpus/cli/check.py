@@ -25,10 +25,6 @@ def check(
         with mistakes_in(config):
             preset(project.config.simulate.preset)
     tables = project.tables
-    held_out = {
-        "validation": project.config.corpus.validation_studies,
-        "test": project.config.corpus.test_studies,
-    }
     by_quantifier = Counter(sample.quantifier for sample in tables.samples.values())
     teachers = Counter(project.teacher(study) for study in tables.studies)
     typer.echo(
@@ -37,7 +33,7 @@ def check(
     )
     typer.echo(
         f"corpus: {len(tables.corpus_samples)} samples of {len(tables.studies)} studies in {len(project.groups)} "
-        f"shard groups; held out: {'; '.join(f'{k} {_names(v)}' for k, v in held_out.items())}"
+        f"shard groups; held out: {'; '.join(f'{k} {_names(v)}' for k, v in vars(project.splits).items())}"
     )
     typer.echo(f"velocity targets: {_list(teachers)}; model: {project.training.model.name}")
 

@@ -75,12 +75,12 @@ def shard(
     hold_out: HoldOut = None,
 ) -> None:
     """Write the shards of one group of samples: one file per split, empty where the split has no cell."""
-    from velocorpus.corpus.holdout import hold_out as held_out
     from velocorpus.corpus.lock import locked
     from velocorpus.corpus.plan import Splits, read_samples
     from velocorpus.corpus.totals import sample_name
     from velocorpus.corpus.vocabulary import Vocabulary
     from velocorpus.corpus.writer import write_shards
+    from velocorpus.splits import hold_out as held_out
 
     table = read_samples(samples)
     with locked(out_dir.resolve().parent, shared=True):
@@ -110,13 +110,13 @@ def manifest(
 ) -> None:
     """Write manifest.json, genes.feather and samples.feather over finished shards."""
     from velocorpus.corpus.duplicates import in_words
-    from velocorpus.corpus.holdout import hold_out as held_out
     from velocorpus.corpus.lock import locked
     from velocorpus.corpus.manifest import write_manifest
     from velocorpus.corpus.plan import Splits, read_samples
     from velocorpus.corpus.reader import Corpus
     from velocorpus.corpus.totals import Totals
     from velocorpus.corpus.vocabulary import Vocabulary
+    from velocorpus.splits import hold_out as held_out
 
     table = read_samples(samples)
     with locked(out):

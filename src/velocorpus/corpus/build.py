@@ -11,7 +11,6 @@ from typing import Any
 from velocorpus import names
 from velocorpus.corpus import schema
 from velocorpus.corpus.duplicates import in_words
-from velocorpus.corpus.holdout import hold_out as held_out
 from velocorpus.corpus.lock import TOTALS_ASIDE, locked
 from velocorpus.corpus.manifest import Left, refuse_removed, write_manifest
 from velocorpus.corpus.plan import Splits, describe, groups
@@ -22,6 +21,7 @@ from velocorpus.corpus.vocabulary import EMPTY, Vocabulary
 from velocorpus.corpus.writer import write_shards
 from velocorpus.errors import UserMistake
 from velocorpus.files import replacing
+from velocorpus.splits import hold_out as held_out
 
 Samples = Mapping[str, Mapping[str, str]]
 Say = Callable[[str], None]

@@ -7,8 +7,7 @@ file per split.
 
 import csv
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,33 +15,11 @@ from velocorpus import names
 from velocorpus.corpus import schema
 from velocorpus.errors import UserMistake
 from velocorpus.files import open_text
+from velocorpus.splits import Splits as Splits
 
 # Stable-id prefixes of Ensembl genes: an organism written into the ids need not be given again.
 _ENSEMBL = {"ENSG": "human", "ENSMUSG": "mouse"}
 _PREFIX = re.compile(r"^(ENS[A-Z]*G)\d{11}$")
-
-
-@dataclass(frozen=True)
-class Splits:
-    """The studies that are held out; every other study is for training."""
-
-    validation: tuple[str, ...] = ()
-    test: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        for study in set(self.validation) & set(self.test):
-            raise UserMistake(f"Study {study} is both for validation and for test; name it once.")
-
-    def of(self, study: str) -> str:
-        """The split of a study."""
-        return "validation" if study in self.validation else "test" if study in self.test else "train"
-
-    def check(self, studies: Iterable[str]) -> None:
-        """Refuse a held-out study that no sample belongs to: a slip of the pen would leak it into training."""
-        known = sorted(set(studies))
-        for study in (*self.validation, *self.test):
-            if study not in known:
-                raise UserMistake(f"The held-out study '{study}' has no sample; studies are {', '.join(known)}.")
 
 
 def groups(samples: Sequence[str], size: int, start: int = 0) -> dict[str, tuple[str, ...]]:

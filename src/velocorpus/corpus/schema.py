@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from velocorpus import names
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 MANIFEST_FILE = "manifest.json"
 GENES_FILE = "genes.feather"
@@ -35,33 +35,12 @@ LABELS: dict[str, pa.DataType] = {
 FRACTIONS = ("unspliced_fraction", "mitochondrial_fraction")
 
 # Columns of samples.tsv (or of the counts' own `source`) that follow a sample into the corpus.
-SAMPLE_FIELDS = (
-    names.STUDY,
-    names.ORGANISM,
-    "tissue",
-    "donor",
-    "chemistry",
-    "suspension_type",
-    "disease",
-    "experiment",
-    "run",
-    "biosample",
-    "quantifier",
-    "quantifier_version",
-    "reference",
-    "reference_digest",
-    "intron_mode",
-)
+SAMPLE_FIELDS = names.SAMPLE_FIELDS
 
 
-def genes_column(layer: str) -> str:
-    """The `list<uint8>` column with one layer's gene gaps."""
-    return f"{layer}_genes"
-
-
-def counts_column(layer: str) -> str:
-    """The `list<uint8>` column with one layer's counts."""
-    return f"{layer}_counts"
+def layer_columns(layer: str) -> tuple[str, str, str]:
+    """The `list<uint8>` columns of one layer, in the order of `encoding.EncodedLayer`."""
+    return f"{layer}_frequent", f"{layer}_rare", f"{layer}_more"
 
 
 OBS_FIELDS: tuple[pa.Field, ...] = (
@@ -76,7 +55,7 @@ OBS_FIELDS: tuple[pa.Field, ...] = (
 OBS_COLUMNS = tuple(field.name for field in OBS_FIELDS)
 
 LAYER_FIELDS: tuple[pa.Field, ...] = tuple(
-    pa.field(column(layer), pa.list_(pa.uint8())) for layer in names.LAYERS for column in (genes_column, counts_column)
+    pa.field(column, pa.list_(pa.uint8())) for layer in names.LAYERS for column in layer_columns(layer)
 )
 
 SHARD_SCHEMA = pa.schema([*OBS_FIELDS, *LAYER_FIELDS])

@@ -5,10 +5,9 @@ from corpus_makers import MOUSE, make_corpus, make_counts
 
 from velocorpus.corpus import Corpus
 from velocorpus.corpus.build import add
-from velocorpus.corpus.holdout import hold_out
-from velocorpus.corpus.plan import Splits
 from velocorpus.corpus.verify import verify
 from velocorpus.errors import UserMistake
+from velocorpus.splits import Splits, hold_out
 
 SAMPLES = {
     "a": {"study": "s1", "organism": "human", "tissue": "blood"},

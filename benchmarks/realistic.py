@@ -4,7 +4,8 @@ python benchmarks/realistic.py --out FOLDER [--samples 20] [--cells 10000] [--se
 
 Not biology: cells of 24 types; a gene's share is log-normal, its unspliced share follows the spliced one loosely, a
 type moves each gene's share and a cell's depth is log-normal. Molecules are drawn one by one. The log-normals' widths
-are solved for so that the median cell expresses as many genes, with as many molecules, as `MEDIANS` says.
+are solved for so that the median cell expresses as many genes, with as many molecules, as `MEDIANS` says. A sample of
+10,000 cells takes about 20 seconds of a core and 200 MB.
 """
 
 import argparse
@@ -54,31 +55,31 @@ def samples(n_samples: int, n_cells: int, seed: int) -> Iterator[tuple[str, dict
         depth = np.exp(DEPTH_SPREAD * rng.standard_normal(n_cells))
         layers = {}
         for layer, (_, n_molecules) in MEDIANS.items():
-            molecules = rng.poisson(n_molecules * depth)
-            drawn = _draw(of_type[layer], types, molecules, int(rng.integers(2**31)))
+            drawn = _draw(of_type[layer], types, n_molecules * depth, int(rng.integers(2**31)))
             layers[layer] = sparse.csr_matrix((drawn[2], drawn[1], drawn[0]), (n_cells, N_GENES))
         yield f"realistic_{number:03d}", layers
 
 
 @njit(cache=True)
 def _draw(cumulative, types, molecules, seed):  # type: ignore[no-untyped-def]
+    """CSR of Poisson counts, `molecules` expected in each cell. The molecules come as events of a Poisson process along
+    the cumulative shares, so genes are met in order: nothing is searched, sorted or counted in a table of all genes.
+    """
     np.random.seed(seed)  # noqa: NPY002  numba's own generator
-    n_genes = cumulative.shape[1]
-    counts = np.zeros(n_genes, np.int32)
-    indptr = np.zeros(len(types) + 1, np.int64)
-    indices = np.empty(molecules.sum(), np.int32)
-    data = np.empty(molecules.sum(), np.int32)
+    room = int(1.01 * molecules.sum()) + 10_000
+    indptr, indices, data = np.zeros(len(types) + 1, np.int64), np.empty(room, np.int32), np.empty(room, np.int32)
     at = 0
     for cell in range(len(types)):
-        row = cumulative[types[cell]]
-        for _ in range(molecules[cell]):
-            gene = np.searchsorted(row, np.random.random() * row[-1])  # noqa: NPY002
-            counts[min(gene, n_genes - 1)] += 1
-        for gene in range(n_genes):
-            if counts[gene]:
-                indices[at], data[at] = gene, counts[gene]
-                counts[gene] = 0
+        row, gene, last = cumulative[types[cell]], 0, -1
+        event = np.random.exponential() / molecules[cell]  # noqa: NPY002
+        while event < row[-1]:
+            while row[gene] <= event:
+                gene += 1
+            if gene != last:
+                indices[at], data[at], last = gene, 0, gene
                 at += 1
+            data[at - 1] += 1
+            event += np.random.exponential() / molecules[cell]  # noqa: NPY002
         indptr[cell + 1] = at
     return indptr, indices[:at].copy(), data[:at].copy()
 
@@ -111,7 +112,7 @@ def main() -> None:
     write(options.out, options.samples, options.cells, options.seed)
     _, layers = next(samples(1, 1_000, options.seed))
     for layer, matrix in layers.items():
-        n_genes, n_molecules = float(np.median(np.diff(matrix.indptr))), float(np.median(matrix.sum(axis=1)))
+        n_genes, n_molecules = np.median(np.diff(matrix.indptr)), np.median(matrix @ np.ones(N_GENES))
         print(f"{layer}: the median cell has {n_genes:.0f} genes and {n_molecules:.0f} molecules")
 
 

@@ -14,7 +14,7 @@ from velocorpus.errors import UserMistake
 
 def to_anndata(corpus: Corpus, cells: Cells) -> ad.AnnData:
     """Cells × the genes of their organisms: integer CSR layers, `X` = spliced, `var` with symbol, organism and
-    `kept`.
+    `kept`; an id that two of the organisms have is named with its organism (`GFP:mouse`).
     """
     if not len(cells):
         raise UserMistake("No cell of the corpus is in this selection; `velocorpus corpus info` lists what there is.")
@@ -27,7 +27,7 @@ def to_anndata(corpus: Corpus, cells: Cells) -> ad.AnnData:
             names.ORGANISM: np.array(genes.organisms, dtype=object)[columns],
             "kept": genes.kept[columns],
         },
-        index=pd.Index(np.array(genes.gene_ids, dtype=object)[columns], name=names.GENE_ID),
+        index=pd.Index(genes.unique_ids(columns), dtype=object, name=names.GENE_ID),
     )
     obs = cells.obs.to_pandas().set_index("cell_id")
     adata = ad.AnnData(obs=obs.drop(columns=[c for c in obs if obs[c].isna().all()]), var=var)

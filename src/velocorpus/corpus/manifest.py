@@ -102,7 +102,8 @@ def write_manifest(
     )
     if before is not None:
         vocabulary = vocabulary.with_totals(before.totals)
-    vocabulary = add_totals(vocabulary, given)
+    organisms = dict(zip(*(table[column].to_pylist() for column in (names.SAMPLE, names.ORGANISM)), strict=True))
+    vocabulary = add_totals(vocabulary, given, organisms)
     vocabulary = replace(vocabulary, kept=keep_genes(vocabulary.totals[names.total_of(names.SPLICED)], min_gene_counts))
     rows, cells = sum(e["rows"] for e in entries), sum(table["cells"].to_pylist())
     if rows != cells:

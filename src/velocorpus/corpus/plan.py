@@ -19,7 +19,7 @@ from velocorpus.splits import Splits as Splits
 
 # Stable-id prefixes of Ensembl genes: an organism written into the ids need not be given again.
 _ENSEMBL = {"ENSG": "human", "ENSMUSG": "mouse"}
-_PREFIX = re.compile(r"^(ENS[A-Z]*G)\d{11}$")
+ENSEMBL_GENE = re.compile(r"^(ENS[A-Z]*G)\d{11}$")
 
 
 def groups(samples: Sequence[str], size: int, start: int = 0) -> dict[str, tuple[str, ...]]:
@@ -65,7 +65,7 @@ def describe(
     known = given | dict(table.get(sample, {}))
     known.setdefault(names.STUDY, sample)
     if names.ORGANISM not in known:
-        prefixes = {match[1] for match in map(_PREFIX.match, genes) if match}
+        prefixes = {match[1] for match in map(ENSEMBL_GENE.match, genes) if match}
         organisms = {_ENSEMBL.get(prefix, prefix) for prefix in prefixes}
         if len(organisms) != 1:
             raise UserMistake(

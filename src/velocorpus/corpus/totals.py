@@ -5,7 +5,7 @@ genes, that says why: so the manifest can list it as missing without anyone read
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import pyarrow as pa
 from velocorpus import names
 from velocorpus.cells.filter import keep_cells, sums
 from velocorpus.corpus import schema
+from velocorpus.corpus.plan import ENSEMBL_GENE
 from velocorpus.corpus.vocabulary import EMPTY, Vocabulary, read_layout, read_table, write_table
 from velocorpus.counting.counts_file import read_counts
 from velocorpus.errors import UserMistake
@@ -137,38 +138,41 @@ def build_vocabulary(totals: Iterable[Totals], organism_of: dict[str, str], base
     """Number the genes of some samples, after those that `base` numbers already.
 
     `organism_of` maps samples to organisms. New genes follow frequency rank (cells × layers that express
-    the gene, ties by gene id), organism after organism. Refuses a gene id that stands for two organisms.
+    the gene, ties by gene id), organism after organism. Refuses an Ensembl id that stands for two organisms, since
+    one of them is wrong; other ids (GFP, a spike-in) get a token in each.
     """
-    known = dict(zip(base.gene_ids, base.organisms, strict=True))
-    symbols: dict[str, str] = {}
-    frequency: dict[str, int] = {}
+    owner = dict(zip(base.gene_ids, base.organisms, strict=True))
+    symbols: dict[tuple[str, str], str] = {}
+    frequency: dict[tuple[str, str], int] = {}
     for one in sorted(totals, key=lambda t: t.sample):
         organism = organism_of.get(one.sample, "")
         genes = one.genes
         cells = sum(genes[names.cells_with(layer)].to_numpy() for layer in names.LAYERS)
         ids, labels = genes[names.GENE_ID].to_pylist(), genes[names.SYMBOL].to_pylist()
         for gene_id, symbol, n in zip(ids, labels, np.asarray(cells).tolist(), strict=True):
-            if known.setdefault(gene_id, organism) != organism:
+            if owner.setdefault(gene_id, organism) != organism and ENSEMBL_GENE.match(gene_id):
                 raise UserMistake(
-                    f"Gene {gene_id} of sample {one.sample} ({organism}) belongs to {known[gene_id]} already; "
-                    "check the organism in samples.tsv, gene ids must be unique over organisms."
+                    f"Gene {gene_id} of sample {one.sample} ({organism}) belongs to {owner[gene_id]} already; "
+                    "check the organism in samples.tsv, an Ensembl id has one."
                 )
-            symbols.setdefault(gene_id, symbol)
-            frequency[gene_id] = frequency.get(gene_id, 0) + n
-    old = set(base.gene_ids)
-    new = sorted(frequency.keys() - old, key=lambda g: (known[g], -frequency[g], g))
-    return base.extended(new, [symbols[g] for g in new], [known[g] for g in new])
+            gene = (organism, gene_id)
+            symbols.setdefault(gene, symbol)
+            frequency[gene] = frequency.get(gene, 0) + n
+    old = {*zip(base.organisms, base.gene_ids, strict=True)}
+    new = sorted(frequency.keys() - old, key=lambda gene: (gene[0], -frequency[gene], gene[1]))
+    return base.extended([g for _, g in new], [symbols[gene] for gene in new], [organism for organism, _ in new])
 
 
-def add_totals(vocabulary: Vocabulary, totals: Iterable[Totals]) -> Vocabulary:
-    """The vocabulary with the samples' gene sums added to its totals (which start at 0); `kept` is left as it
-    is.
+def add_totals(vocabulary: Vocabulary, totals: Iterable[Totals], organism_of: Mapping[str, str]) -> Vocabulary:
+    """The vocabulary with the samples' gene sums added to its totals (which start at 0); `kept` is left as it is.
+
+    `organism_of` maps samples to organisms.
     """
     columns = [name for name in schema.TOTALS_SCHEMA.names if name not in (names.GENE_ID, names.SYMBOL)]
     summed = {name: vocabulary.totals.get(name, np.zeros(len(vocabulary), np.int64)).copy() for name in columns}
     for one in totals:
         genes = one.genes
-        tokens = vocabulary.tokens(genes[names.GENE_ID].to_pylist())
+        tokens = vocabulary.tokens(genes[names.GENE_ID].to_pylist(), organism_of[one.sample])
         if (tokens < 0).any():
             raise UserMistake(
                 f"Sample {one.sample} has genes that the vocabulary lacks; make the vocabulary from all totals "

@@ -3,10 +3,12 @@
 At the first build genes are numbered by frequency rank within their organism (cells × layers that express
 the gene, frequent first; ties by gene id), organism after organism in alphabetical order, so that gaps
 between a cell's tokens are small. `first` is an organism's smallest token: every cell's gaps start there,
-also for genes appended later.
+also for genes appended later. A gene is its organism and its id: what has the same id in two organisms (GFP, a
+spike-in) has a token in each.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -56,12 +58,40 @@ class Vocabulary:
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     @cached_property
-    def _token_of(self) -> dict[str, int]:
-        return {gene_id: token for token, gene_id in enumerate(self.gene_ids)}
+    def _token_of(self) -> dict[str, dict[str, int]]:
+        """Tokens by organism and gene id."""
+        found: dict[str, dict[str, int]] = {organism: {} for organism in self.first}
+        for token, (gene_id, organism) in enumerate(zip(self.gene_ids, self.organisms, strict=True)):
+            found[organism][gene_id] = token
+        return found
 
-    def tokens(self, gene_ids: Iterable[str]) -> NDArray[np.int64]:
-        """Tokens of genes given by Ensembl id without version; −1 where the vocabulary lacks one."""
-        return np.array([self._token_of.get(gene_id, -1) for gene_id in gene_ids], dtype=np.int64)
+    def tokens(self, gene_ids: Iterable[str], organism: str | None = None) -> NDArray[np.int64]:
+        """Tokens of one organism's genes by Ensembl id without version, int64; −1 where the vocabulary lacks one.
+
+        Without `organism` the ids must say whose they are: an id that several organisms have is that organism's which
+        all other known ids belong to. Refused: ids that leave this open.
+        """
+        ids = list(gene_ids)
+        if organism is None:
+            owners = {g: [o for o, known in self._token_of.items() if g in known] for g in ids}
+            shared = [gene for gene, of in owners.items() if len(of) > 1]
+            told = sorted({of[0] for of in owners.values() if len(of) == 1})
+            if shared and len(told) != 1:
+                raise UserMistake(
+                    f"Gene {shared[0]} stands for {' and '.join(owners[shared[0]])}, and the other genes for "
+                    f"{' and '.join(told) or 'none of them'}; give the cells of one organism."
+                )
+            if not shared:
+                return np.array([self._token_of[of[0]][g] if (of := owners[g]) else -1 for g in ids], dtype=np.int64)
+            organism = told[0]
+        known = self._token_of.get(organism, {})
+        return np.array([known.get(gene_id, -1) for gene_id in ids], dtype=np.int64)
+
+    def unique_ids(self, tokens: Iterable[int]) -> list[str]:
+        """Gene ids of some tokens; those that stand there twice with their organism: `GFP:mouse`."""
+        pairs = [(self.gene_ids[token], self.organisms[token]) for token in tokens]
+        times = Counter(gene for gene, _ in pairs)
+        return [gene if times[gene] == 1 else f"{gene}:{organism}" for gene, organism in pairs]
 
     def extended(self, gene_ids: Sequence[str], symbols: Sequence[str], organisms: Sequence[str]) -> "Vocabulary":
         """The vocabulary with genes appended after its last token; totals of the new genes are 0."""
@@ -118,8 +148,8 @@ class Vocabulary:
         gene_ids = table[names.GENE_ID].to_pylist()
         if table["token"].to_pylist() != list(range(len(gene_ids))):
             raise UserMistake(f"{path}: the tokens must be 0, 1, 2, … in the order of the rows.")
-        if len(set(gene_ids)) != len(gene_ids):
-            raise UserMistake(f"{path}: a gene id stands twice; each gene has one token.")
+        if len({*zip(gene_ids, table[names.ORGANISM].to_pylist(), strict=True)}) != len(gene_ids):
+            raise UserMistake(f"{path}: a gene id stands twice in one organism; each gene has one token.")
         kept = table["kept"].to_numpy() if "kept" in table.column_names else np.ones(len(gene_ids), bool)
         totals = {
             name: table[name].to_numpy() for name in schema.GENES_SCHEMA.names[4:-1] if name in table.column_names

@@ -79,8 +79,8 @@ def encode_cells(
     """
     figures = cell_figures(adata.layers, adata.var[names.SYMBOL].tolist())
     every = np.flatnonzero(keep_cells(figures[names.total_of(names.SPLICED)], min_counts))
-    tokens_G = vocabulary.tokens(adata.var_names)
-    wrong = [g for g, t in zip(adata.var_names, tokens_G, strict=True) if t < 0 or vocabulary.organisms[t] != organism]
+    tokens_G = vocabulary.tokens(adata.var_names, organism)
+    wrong = [g for g, t in zip(adata.var_names, tokens_G, strict=True) if t < 0]
     if wrong:
         raise UserMistake(
             f"Sample {sample}: the vocabulary has no gene {wrong[0]} of {organism} ({len(wrong)} such genes); make the "
@@ -116,6 +116,8 @@ def write_shard(path: Path, spill: Spill, about: Mapping[str, Any], vocabulary: 
         "kind": "shard",
         "schema_version": schema.SCHEMA_VERSION,
         "rows": obs.num_rows,
+        "batch_cells": schema.BATCH_CELLS,
+        "samples": sorted(obs[names.SAMPLE].unique().to_pylist()),
         "first": vocabulary.first,
         "content_digest": content.to_hex(spill.digest),
     }

@@ -28,8 +28,8 @@ def verify(model_dir: Path | str, corpus_dir: Path | str) -> str:
             f"{model_dir} was trained on the corpus whose manifest has SHA-256 {trained_on[:16]}…; {corpus_dir} has "
             f"{corpus.digest[:16]}… and {len(versions)} versions, none of them that one."
         )
-    genes = corpus.genes.gene_ids[: len(model.genes)]
-    for token, (ours, theirs) in enumerate(zip(model.genes.gene_ids, genes, strict=False)):
+    genes = corpus.genes.unique_ids(range(min(len(model.genes), len(corpus.genes))))
+    for token, (ours, theirs) in enumerate(zip(model.genes.unique_ids(range(len(model.genes))), genes, strict=False)):
         if ours != theirs:
             raise UserMistake(
                 f"{model_dir}: gene token {token} is {ours} in the model and {theirs} in {corpus_dir}; the vocabulary "

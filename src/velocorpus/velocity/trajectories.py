@@ -125,7 +125,10 @@ def _as_anndata(counts_NG2: np.ndarray, obs: pd.DataFrame, model: Pretrained) ->
     obs, counts_NG2 = obs.iloc[order].reset_index(drop=True), counts_NG2[order]
     obs.index = pd.Index([f"t{t}:{s}" for t, s in zip(obs["trajectory"], obs["step"], strict=True)], dtype=object)
     obs["parent"] = [f"t{t}:{s - 1}" if s else "" for t, s in zip(obs["trajectory"], obs["step"], strict=True)]
-    genes = pd.DataFrame({names.SYMBOL: list(model.genes.symbols)}, index=pd.Index(model.genes.gene_ids, dtype=object))
+    genes = pd.DataFrame(
+        {names.SYMBOL: list(model.genes.symbols)},
+        index=pd.Index(model.genes.unique_ids(range(len(model.genes))), dtype=object),
+    )
     adata = ad.AnnData(obs=obs, var=genes)
     for i, layer in enumerate(LAYERS):
         adata.layers[layer] = sparse.csr_matrix(counts_NG2[:, :, i].astype(np.int32))

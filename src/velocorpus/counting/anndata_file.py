@@ -1,6 +1,7 @@
 """Any h5ad as an AnnData: what cannot be read is the user's mistake, named by its path."""
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import anndata as ad
@@ -9,8 +10,10 @@ from velocorpus.errors import UserMistake
 from velocorpus.files import existing
 
 
-def read_anndata(path: Path | str, what: str = "h5ad file") -> ad.AnnData:
-    """Read an h5ad; `what` says in a refusal which file is meant.
+def read_anndata(
+    path: Path | str, what: str = "h5ad file", read: Callable[[Path], ad.AnnData] = ad.read_h5ad
+) -> ad.AnnData:
+    """Read an h5ad by `read`; `what` says in a refusal which file is meant.
 
     Refused: a path that is absent or a folder, a file that is no HDF5, is cut short or holds no AnnData, and cells
     that share a name (AnnData itself only warns). Genes that share a name are left to the caller.
@@ -21,8 +24,8 @@ def read_anndata(path: Path | str, what: str = "h5ad file") -> ad.AnnData:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".* names are not unique")
-            adata = ad.read_h5ad(path)
-    except MemoryError:
+            adata = read(path)
+    except (MemoryError, UserMistake):
         raise
     except Exception as error:
         # Damaged and foreign files end in whatever h5py, anndata or pandas meet first.

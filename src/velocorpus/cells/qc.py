@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velocorpus import names
-from velocorpus.cells.filter import sums
+from velocorpus.cells.filter import cell_sums
 
 
 def is_mitochondrial(symbols: Sequence[str]) -> NDArray[np.bool_]:
@@ -23,14 +23,14 @@ def cell_figures(layers: Mapping[str, Any], symbols: Sequence[str]) -> dict[str,
     counts that fall on mitochondrial genes. Both are NaN where the denominator is 0.
     """
     figures: dict[str, NDArray[Any]] = {}
-    mitochondrial = np.flatnonzero(is_mitochondrial(symbols))
+    mitochondrial = is_mitochondrial(symbols)
     n_mitochondrial = n_all = np.zeros(len(next(iter(layers.values())).indptr) - 1, np.int64)
     for layer in names.LAYERS:
         matrix = layers[layer]
-        figures[names.total_of(layer)] = total = sums(matrix, axis=1)
+        figures[names.total_of(layer)] = total = cell_sums(matrix)
         figures[names.genes_of(layer)] = np.asarray(matrix.getnnz(axis=1), dtype=np.int64)
         n_all = n_all + total
-        n_mitochondrial = n_mitochondrial + sums(matrix[:, mitochondrial], axis=1)
+        n_mitochondrial = n_mitochondrial + cell_sums(matrix, mitochondrial)
     spliced, unspliced = (figures[names.total_of(layer)] for layer in (names.SPLICED, names.UNSPLICED))
     figures["unspliced_fraction"] = _fraction(unspliced, spliced + unspliced)
     figures["mitochondrial_fraction"] = _fraction(n_mitochondrial, n_all)

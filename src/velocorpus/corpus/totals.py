@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from velocorpus import names
-from velocorpus.cells.filter import keep_cells, sums
+from velocorpus.cells.filter import cell_sums, gene_sums, keep_cells
 from velocorpus.corpus import schema
 from velocorpus.corpus.plan import ENSEMBL_GENE
 from velocorpus.corpus.vocabulary import EMPTY, Vocabulary, read_layout, read_table, write_table
@@ -111,16 +111,15 @@ def sample_totals(path: Path | str, *, min_counts: int) -> Totals:
             f"{path} has {len(versioned)} gene ids with a version (first: {versioned[0]}); a gene has one token, "
             "whatever its version: bring the counts in with `velocorpus import`, which takes versions off."
         )
-    kept = keep_cells(sums(adata.layers[names.SPLICED], axis=1), min_counts)
+    kept = np.flatnonzero(keep_cells(cell_sums(adata.layers[names.SPLICED]), min_counts))
     columns: dict[str, Any] = {
         names.GENE_ID: adata.var_names.tolist(),
         names.SYMBOL: adata.var[names.SYMBOL].astype(str).tolist(),
     }
-    figures = {"cells_in": int(adata.n_obs), "cells": int(kept.sum())}
+    figures = {"cells_in": int(adata.n_obs), "cells": len(kept)}
     for layer in names.LAYERS:
-        matrix = adata.layers[layer][np.flatnonzero(kept)]
-        columns[names.total_of(layer)] = sums(matrix, axis=0)
-        columns[names.cells_with(layer)] = np.asarray(matrix.getnnz(axis=0), dtype=np.int64)
+        counts, seen = gene_sums(adata.layers[layer], kept)
+        columns[names.total_of(layer)], columns[names.cells_with(layer)] = counts, seen
         figures[names.total_of(layer)] = int(columns[names.total_of(layer)].sum())
     meta = adata.uns[names.UNS]
     return Totals(

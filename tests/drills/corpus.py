@@ -214,7 +214,7 @@ def wrong_shard_entry(it: Spoiler) -> list[str]:
 
 def wrong_count(it: Spoiler) -> list[str]:
     def change(table: pa.Table) -> pa.Table:
-        column = f"{it.rng.choice(LAYERS)}_{it.rng.choice(['genes', 'counts'])}"
+        column = f"{it.rng.choice(LAYERS)}_{it.rng.choice(['frequent', 'more'])}"
         rows = table[column].to_pylist()
         full = it.rng.choice([row for row in rows if row])
         i = it.rng.randrange(len(full))

@@ -1,15 +1,14 @@
-"""The byte code of a shard: a cell's genes as gaps and its counts, each number as bytes in which 255 means
-"and go on".
+"""The byte code of a shard: one number for a gene's gap and small count, as bytes in which 255 means "and go on".
 
-A number v is v // 255 times the byte 255, then v % 255. Genes ascend, so a row stores the gap from the
-token before; the first gap is from −1, relative to the first token of the cell's organism: a mouse cell
-does not pay for the human genes. Frequent genes have small tokens, so nearly every gap and count is one
-byte, and zstd does the rest. Cost: a token can be found only by reading its row from the start, which every
-reader of whole cells does anyway.
+A code is 3 · gap + min(count, 3) − 1. Genes ascend, so a row stores the gap from the token before, counted from the
+first token of the cell's organism: a mouse cell does not pay for the human genes. Tokens follow frequency, so genes
+below `BORDER` have small gaps and many counts, the others long gaps and counts of one: two columns, which zstd
+compresses by themselves. What a count has beyond 3 stands in a third. A number v is v // 255 times the byte 255, then
+v % 255; since 255 is 3 · 85, byte // 3 adds up to the gap whether the code goes on or not. Cost: a token can be found
+only by reading its row from the start, which every reader of whole cells does anyway.
 
-Compiled by numba; `decode_tokens` and `decode_counts` are the one-line numpy twins that the contract states
-and tests compare with. All buffers are (bytes uint8, offsets int64): row r owns bytes[offsets[r]:offsets[r
-+ 1]].
+Compiled by numba; `decode` is the numpy twin that the contract states and tests compare with. All buffers are (bytes
+uint8, offsets int): row r owns bytes[offsets[r]:offsets[r + 1]].
 """
 
 from typing import Any, NamedTuple
@@ -22,43 +21,50 @@ from velocorpus.compiled import compiled
 Bytes = NDArray[np.uint8]
 Offsets = NDArray[np.int64]
 
+# Genes of an organism with a token below this, from its first on, are in the column of frequent genes.
+BORDER = 4096
+# The smallest count that has something in the column `more`.
+MORE = 3
+
 
 class Rows(NamedTuple):
     """Rows of bytes, one after another."""
 
     bytes: Bytes
-    offsets: Offsets
+    offsets: NDArray[Any]  # int32 as Arrow has them, or int64
 
 
 class EncodedLayer(NamedTuple):
     """One layer of some cells as a shard stores it."""
 
-    genes: Rows
-    counts: Rows
+    frequent: Rows
+    rare: Rows
+    more: Rows
 
 
-def decode_tokens(genes: Bytes, first: int) -> NDArray[np.int64]:
-    """The tokens of one cell: the contract's one line."""
-    return first + np.cumsum(genes, dtype=np.int64)[genes != 255] - 1
+def decode(frequent: Bytes, rare: Bytes, more: Bytes, first: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The tokens and counts of one cell: the contract's lines."""
+    codes = [_numbers(frequent), _numbers(rare)]
+    tokens = first - 1 + np.concatenate([np.cumsum(codes[0] // 3), BORDER + np.cumsum(codes[1] // 3)])
+    counts = np.concatenate(codes) % 3 + 1
+    counts[counts == MORE] += _numbers(more)
+    return tokens, counts
 
 
-def decode_counts(counts: Bytes) -> NDArray[np.int64]:
-    """The counts of one cell: the contract's one line."""
-    return np.diff(np.cumsum(counts, dtype=np.int64)[counts != 255], prepend=0)
+def _numbers(row: Bytes) -> NDArray[np.int64]:
+    return np.diff(np.cumsum(row, dtype=np.int64)[row != 255], prepend=0)
 
 
 def encode_layer(indptr: Any, tokens: Any, counts: Any) -> EncodedLayer:
-    """Encode CSR rows: `tokens` ascending within a row and relative to the organism's first token, `counts` ≥
-    1.
-    """
-    indptr = np.asarray(indptr, dtype=np.int64)
-    gaps = np.diff(np.asarray(tokens, dtype=np.int64), prepend=np.int64(-1))
-    starts = indptr[:-1][np.diff(indptr) > 0]
-    gaps[starts] = np.asarray(tokens, dtype=np.int64)[starts] + 1
-    if len(gaps):
-        assert gaps.min() >= 1, "tokens must ascend within a cell"
-        assert np.min(counts) >= 1, "zeros are not stored"
-    return EncodedLayer(Rows(*_encode(indptr, gaps)), Rows(*_encode(indptr, np.asarray(counts, dtype=np.int64))))
+    """Encode CSR rows: `tokens` ascending within a row and relative to the organism's first token, `counts` ≥ 1."""
+    indptr, tokens, counts = (np.asarray(values, dtype=np.int64) for values in (indptr, tokens, counts))
+    descends = np.diff(tokens) <= 0
+    descends[indptr[1:-1][(indptr[1:-1] > indptr[0]) & (indptr[1:-1] < indptr[-1])] - 1] = False
+    assert not descends.any(), "tokens must ascend within a cell"
+    assert not len(counts) or counts.min() >= 1, "zeros are not stored"
+    sizes = _sizes(indptr, tokens, counts)
+    offsets = np.concatenate([np.zeros((3, 1), np.int64), np.cumsum(sizes, axis=1)], axis=1)
+    return EncodedLayer(*map(Rows, _encode(indptr, tokens, counts, offsets[:, -1]), offsets))
 
 
 def decode_layer(
@@ -66,14 +72,18 @@ def decode_layer(
 ) -> tuple[Offsets, NDArray[np.int32], NDArray[np.int32]]:
     """Decode some rows to CSR (indptr int64, tokens int32 ascending, counts int32).
 
-    `first` is the first token of the organism of each of `rows`; only tokens with `keep` come back. Raises
-    `ValueError` when a row's genes and counts disagree or a token lies outside the vocabulary: the shard is
-    damaged or foreign.
+    `first` is the first token of the organism of each of `rows`; only tokens with `keep` come back. Raises `ValueError`
+    when a row's columns disagree or a token lies outside the vocabulary: the shard is damaged or foreign.
     """
-    indptr, tokens, counts, broken = _decode(*layer.genes, *layer.counts, rows, first, keep)
+    indptr, tokens, counts, broken = _decode(*(part for column in layer for part in column), rows, first, keep)
+    check_decoded(broken)
+    return indptr, tokens, counts
+
+
+def check_decoded(broken: int) -> None:
+    """Raise `ValueError` for a row that `decode_row` could not read (−1: none)."""
     if broken >= 0:
         raise ValueError(f"row {broken} of the block does not decode: the shard is damaged or not of this corpus")
-    return indptr, tokens, counts
 
 
 def take_rows(rows: Rows, order: NDArray[np.int64]) -> Rows:
@@ -91,65 +101,164 @@ def join_rows(parts: list[Rows]) -> Rows:
 
 
 @compiled
-def _encode(indptr: Any, values: Any) -> Any:  # pragma: no cover - compiled
-    offsets = np.zeros(len(indptr), np.int64)
+def _sizes(indptr: Any, tokens: Any, counts: Any) -> Any:  # pragma: no cover - compiled
+    """Bytes of each row in the three columns."""
+    sizes = np.zeros((3, len(indptr) - 1), np.int64)
     for row in range(len(indptr) - 1):
-        size = 0
+        last = -1
         for i in range(indptr[row], indptr[row + 1]):
-            size += values[i] // 255 + 1
-        offsets[row + 1] = offsets[row] + size
-    out = np.empty(offsets[-1], np.uint8)
-    at = 0
-    for i in range(indptr[0], indptr[-1]):
-        value = values[i]
-        while value >= 255:
-            out[at] = 255
-            at += 1
-            value -= 255
-        out[at] = value
+            rare = tokens[i] >= BORDER
+            if rare and last < BORDER - 1:
+                last = BORDER - 1
+            sizes[1 if rare else 0, row] += (3 * (tokens[i] - last) + min(counts[i], MORE) - 1) // 255 + 1
+            if counts[i] >= MORE:
+                sizes[2, row] += (counts[i] - MORE) // 255 + 1
+            last = tokens[i]
+    return sizes
+
+
+@compiled
+def _encode(indptr: Any, tokens: Any, counts: Any, totals: Any) -> Any:  # pragma: no cover - compiled
+    columns = (np.empty(totals[0], np.uint8), np.empty(totals[1], np.uint8), np.empty(totals[2], np.uint8))
+    at = np.zeros(3, np.int64)
+    for row in range(len(indptr) - 1):
+        last = -1
+        for i in range(indptr[row], indptr[row + 1]):
+            rare = tokens[i] >= BORDER
+            if rare and last < BORDER - 1:
+                last = BORDER - 1
+            code = 3 * (tokens[i] - last) + min(counts[i], MORE) - 1
+            if rare:
+                at[1] = _put(columns[1], at[1], code)
+            else:
+                at[0] = _put(columns[0], at[0], code)
+            if counts[i] >= MORE:
+                at[2] = _put(columns[2], at[2], counts[i] - MORE)
+            last = tokens[i]
+    return columns
+
+
+@compiled
+def _put(column: Any, at: int, value: int) -> int:  # pragma: no cover - compiled
+    while value >= 255:
+        column[at] = 255
         at += 1
-    return out, offsets
+        value -= 255
+    column[at] = value
+    return at + 1
+
+
+@compiled
+def decode_row(
+    frequent: Any, rare: Any, more: Any, first: int, keep: Any, extra: Any, tokens: Any, counts: Any
+) -> int:  # pragma: no cover - compiled
+    """Decode one cell's bytes into `tokens` and `counts`, only tokens with `keep`; how many, or −1 where it is broken.
+
+    `tokens`, `counts` and the scratch `extra` (all int32) have room for one more than the bytes of `frequent` and
+    `rare` together, `extra` also for those of `more`.
+    """
+    n_extra = _widen(more, extra)
+    if n_extra < 0:
+        return -1
+    n, used = np.uint64(0), np.uint64(0)
+    for column, before in ((frequent, first - 1), (rare, first + BORDER - 1)):
+        if len(column):
+            token, n, used = _codes(column, np.uint64(before), extra, used, keep, tokens, counts, n)
+            if column[0] < 3 or column[len(column) - 1] == 255 or token >= np.uint64(len(keep)):
+                return -1
+    if used != np.uint64(n_extra):
+        return -1
+    return np.int64(n)  # type: ignore[return-value]
+
+
+@compiled
+def _codes(
+    column: Any, token: Any, extra: Any, used: Any, keep: Any, tokens: Any, counts: Any, n: Any
+) -> Any:  # pragma: no cover - compiled
+    """The inner loop: no branch, since the processor would guess wrong at every third gene.
+
+    Unsigned throughout: numba asks of a signed index whether it counts from the end.
+    """
+    top = np.uint64(len(keep) - 1)
+    for i in range(np.uint64(len(column))):
+        byte = np.uint32(column[i])
+        gap = (byte * np.uint32(171)) >> np.uint32(9)  # byte // 3
+        count = byte - np.uint32(3) * gap + np.uint32(1)
+        big = count == MORE
+        token += np.uint64(gap)
+        tokens[n] = np.int32(token)
+        counts[n] = np.int32(count) + np.int32(big) * extra[used]
+        used += np.uint64(big)
+        n += np.uint64((byte != 255) & keep[min(token, top)])
+    return token, n, used
+
+
+@compiled
+def _widen(more: Any, extra: Any) -> int:  # pragma: no cover - compiled
+    """The numbers of a row as int32; how many, or −1 where the last one does not end."""
+    if not len(more):
+        return 0
+    goes_on = 0
+    for byte in more:
+        goes_on += byte == 255
+    if not goes_on:  # of nearly every cell
+        for i in range(len(more)):
+            extra[i] = more[i]
+        return len(more)
+    if more[len(more) - 1] == 255:
+        return -1
+    n, value = 0, 0
+    for byte in more:
+        value += byte
+        extra[n] = value
+        if byte != 255:
+            n, value = n + 1, 0
+    return n
 
 
 @compiled
 def _decode(
-    gene_bytes: Any, gene_offsets: Any, count_bytes: Any, count_offsets: Any, rows: Any, first: Any, keep: Any
+    frequent: Any,
+    frequent_at: Any,
+    rare: Any,
+    rare_at: Any,
+    more: Any,
+    more_at: Any,
+    rows: Any,
+    first: Any,
+    keep: Any,
 ) -> Any:  # pragma: no cover - compiled
-    n_genes = len(keep)
+    room = 0
+    for row in rows:
+        room += frequent_at[row + 1] - frequent_at[row] + rare_at[row + 1] - rare_at[row]
     indptr = np.zeros(len(rows) + 1, np.int64)
-    most = 0
+    tokens, counts = np.empty(room + 1, np.int32), np.empty(room + 1, np.int32)
+    extra = np.empty(room + longest(more_at, rows) + 1, np.int32)
     for i in range(len(rows)):
-        most += gene_offsets[rows[i] + 1] - gene_offsets[rows[i]]
-    tokens = np.empty(most, np.int32)
-    counts = np.empty(most, np.int32)
-    out = 0
-    for i in range(len(rows)):
-        row = rows[i]
-        token = first[i] - 1
-        c, c_end = count_offsets[row], count_offsets[row + 1]
-        gap_open = False
-        for g in range(gene_offsets[row], gene_offsets[row + 1]):
-            byte = gene_bytes[g]
-            token += byte
-            gap_open = byte == 255
-            if gap_open:
-                continue
-            count = 0
-            while c < c_end and count_bytes[c] == 255:
-                count += 255
-                c += 1
-            if c >= c_end or token >= n_genes or token < 0:
-                return indptr, tokens, counts, row
-            count += count_bytes[c]
-            c += 1
-            if keep[token]:
-                tokens[out] = token
-                counts[out] = count
-                out += 1
-        if gap_open or c != c_end:
+        row, at = rows[i], indptr[i]
+        n = decode_row(
+            frequent[frequent_at[row] : frequent_at[row + 1]],
+            rare[rare_at[row] : rare_at[row + 1]],
+            more[more_at[row] : more_at[row + 1]],
+            first[i],
+            keep,
+            extra,
+            tokens[at:],
+            counts[at:],
+        )
+        if n < 0:
             return indptr, tokens, counts, row
-        indptr[i + 1] = out
-    return indptr, tokens[:out].copy(), counts[:out].copy(), -1
+        indptr[i + 1] = at + n
+    return indptr, tokens[: indptr[-1]].copy(), counts[: indptr[-1]].copy(), -1
+
+
+@compiled
+def longest(offsets: Any, rows: Any) -> int:  # pragma: no cover - compiled
+    """The most bytes that one of some rows has."""
+    most = 0
+    for row in rows:
+        most = max(most, offsets[row + 1] - offsets[row])
+    return most
 
 
 @compiled

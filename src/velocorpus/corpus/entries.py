@@ -32,7 +32,7 @@ def shard_entry(folder: Path, path: Path) -> dict[str, Any]:
     if path.resolve().parent != (folder / schema.SHARDS_FOLDER).resolve():
         raise UserMistake(f"The shard {path} must lie in {folder / schema.SHARDS_FOLDER}; write it there.")
     about = shard_about(path)
-    kept = {key: about[key] for key in ("group", "split", "rows", "content_digest", "seed")}
+    kept = {key: about[key] for key in ("group", "split", "rows", "batch_cells", "samples", "content_digest", "seed")}
     return {
         "path": f"{schema.SHARDS_FOLDER}/{path.name}",
         "bytes": path.stat().st_size,

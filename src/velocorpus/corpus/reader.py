@@ -62,6 +62,12 @@ class Shard:
     path: Path
     split: str
     rows: int
+    batch_cells: int  # of each record batch but the last
+    samples: tuple[str, ...]
+
+    def open(self) -> pa.NativeFile:
+        """The file, for random access."""
+        return pa.memory_map(str(self.path))
 
 
 class Corpus:
@@ -78,7 +84,7 @@ class Corpus:
         if self.manifest.get("schema_version") != schema.SCHEMA_VERSION:
             raise UserMistake(
                 f"{file} has corpus schema {self.manifest.get('schema_version')}, this version reads "
-                f"{schema.SCHEMA_VERSION}; build the corpus again."
+                f"{schema.SCHEMA_VERSION}; `velocorpus corpus convert` reads version 1."
             )
         self._superseded = {}
         if version is not None:
@@ -100,7 +106,9 @@ class Corpus:
                     f"Version {self.manifest['version']} of {self.path} cannot be read: its {entry['path']} was "
                     f"{'made anew' if made_anew else 'deleted'} in a later version; read the newest."
                 )
-        return [Shard(self.path / entry["path"], entry["split"], entry["rows"]) for entry in entries]
+        return [
+            Shard(self.path / e["path"], e["split"], e["rows"], e["batch_cells"], tuple(e["samples"])) for e in entries
+        ]
 
     def samples_of(
         self,
@@ -227,7 +235,7 @@ def open_shard(
     source: pa.NativeFile, path: Path, layers: Sequence[str], obs: Sequence[str] = schema.OBS_COLUMNS
 ) -> pa.ipc.RecordBatchFileReader:
     """Open a shard for random access, reading only some columns."""
-    wanted = [*obs, *(f(layer) for layer in layers for f in (schema.genes_column, schema.counts_column))]
+    wanted = [*obs, *(column for layer in layers for column in schema.layer_columns(layer))]
     try:
         layout = pa.ipc.open_file(source).schema
         columns = sorted(layout.get_field_index(name) for name in wanted)
@@ -238,7 +246,7 @@ def open_shard(
 
 def encoded_layer(batch: pa.RecordBatch, layer: str) -> EncodedLayer:
     """One layer's bytes of a record batch, without copying."""
-    return EncodedLayer(_rows(batch[schema.genes_column(layer)]), _rows(batch[schema.counts_column(layer)]))
+    return EncodedLayer(*(_rows(batch[column]) for column in schema.layer_columns(layer)))
 
 
 def first_tokens(batch: pa.RecordBatch, genes: Vocabulary) -> NDArray[np.int64]:
@@ -260,4 +268,4 @@ def join_csr(parts: Sequence[tuple[Any, Any, Any]], n_genes: int) -> CSR:
 
 
 def _rows(column: pa.Array) -> Rows:
-    return Rows(column.values.to_numpy(), column.offsets.to_numpy().astype(np.int64))
+    return Rows(column.values.to_numpy(), column.offsets.to_numpy())

@@ -87,18 +87,22 @@ def rewrite_shard(
     """
     lanes = content.lanes_of(genes.gene_ids)
     before, n_rows, going = staying.digest, 0, Sums.zero(len(genes))
+    samples: set[str] = set()
     with pa.memory_map(str(path)) as source:
         layout = pa.ipc.open_file(source).schema
     # First the sums: name and metadata of the new file hold the digest.
     for batch in read_whole(path, entry):
         chosen = choose(batch)
         n_rows += int(chosen.sum())
+        samples |= {*batch[names.SAMPLE].filter(pa.array(chosen)).to_pylist()}
         for sums, mask in ((staying, chosen), (going, ~chosen)):
             rows = np.flatnonzero(mask)
             sums.add(batch.take(rows), decoded(batch, rows, genes), lanes)
     about = schema.metadata_of(layout) or {}
     digest = content.to_hex(staying.digest - before)
-    layout = schema.with_metadata(layout, about | {"rows": n_rows, "content_digest": digest})
+    layout = schema.with_metadata(
+        layout, about | {"rows": n_rows, "samples": sorted(samples), "content_digest": digest}
+    )
     options = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", schema.COMPRESSION_LEVEL))
     with replacing(name(digest)) as aside, pa.ipc.new_file(str(aside), layout, options=options) as file:
         for batch in _full_batches(batch.filter(pa.array(choose(batch))) for batch in read_whole(path, entry)):

@@ -31,6 +31,7 @@ LABELS: dict[str, pa.DataType] = {
     names.CELL_TYPE: pa.string(),
     names.PSEUDOTIME: pa.float64(),
     names.BRANCH: pa.string(),
+    names.DOUBLET_SCORE: pa.float64(),
 }
 FRACTIONS = ("unspliced_fraction", "mitochondrial_fraction")
 

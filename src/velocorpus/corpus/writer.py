@@ -17,8 +17,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from velocorpus import names
-from velocorpus.cells.filter import keep_cells
-from velocorpus.cells.qc import cell_figures
+from velocorpus.cells.filter import NO_CUTS, Cuts
+from velocorpus.cells.qc import cell_figures, kept_cells
 from velocorpus.corpus import content, schema
 from velocorpus.corpus.content import Lanes
 from velocorpus.corpus.encoding import EncodedLayer, Rows, encode_layer
@@ -45,6 +45,7 @@ def write_shards(
     splits: Splits,
     min_counts: int,
     seed: int,
+    cuts: Cuts = NO_CUTS,
 ) -> list[Path]:
     """Write one shard per split into `folder`; a split without cells gets a valid, empty file.
 
@@ -62,9 +63,9 @@ def write_shards(
             _, adata, _ = read_sample(inputs[sample])
             if adata is not None:
                 about = describe(sample, adata.uns[names.UNS]["source"], adata.var_names, samples)
-                for cells in encode_cells(adata, sample, about[names.ORGANISM], vocabulary, genes, min_counts):
+                for cells in encode_cells(adata, sample, about[names.ORGANISM], vocabulary, genes, min_counts, cuts):
                     spills[splits.of(about[names.STUDY])].add(*cells)
-        about_shard = {"group": group, "seed": seed, "min_counts": min_counts}
+        about_shard = {"group": group, "seed": seed, "min_counts": min_counts, **cuts.applied}
         return [
             write_shard(folder / shard_name(group, split), spill, about_shard | {"split": split}, vocabulary)
             for split, spill in spills.items()
@@ -72,13 +73,13 @@ def write_shards(
 
 
 def encode_cells(
-    adata: Any, sample: str, organism: str, vocabulary: Vocabulary, genes: Lanes, min_counts: int
+    adata: Any, sample: str, organism: str, vocabulary: Vocabulary, genes: Lanes, min_counts: int, cuts: Cuts
 ) -> Iterator[tuple[pa.Table, dict[str, EncodedLayer], Lanes]]:
     """Encode the kept cells of one sample, some at a time: their columns, layers and content sum; `genes` are the
     content lanes of the vocabulary.
     """
     figures = cell_figures(adata.layers, adata.var[names.SYMBOL].tolist())
-    every = np.flatnonzero(keep_cells(figures[names.total_of(names.SPLICED)], min_counts))
+    every = kept_cells(adata, min_counts, cuts, figures)
     tokens_G = vocabulary.tokens(adata.var_names, organism)
     wrong = [g for g, t in zip(adata.var_names, tokens_G, strict=True) if t < 0]
     if wrong:

@@ -1,6 +1,7 @@
-"""A batch of cells as packed tokens: no padding is ever written.
+"""A batch of cells as packed tokens, or padded for models that need it.
 
-Shape suffix legend: B = cells of the batch, T = expressed genes of all its cells in one layer, one after another.
+Shape suffix legend: B = cells of the batch, T = expressed genes of all its cells in one layer, one after another, L =
+the most genes that a cell may have.
 """
 
 from dataclasses import dataclass
@@ -37,3 +38,21 @@ class CellBatch:
             for name, x in self.layers.items()
         }
         return CellBatch(layers, self.rows_B.to(device, non_blocking=True))
+
+
+@dataclass(frozen=True)
+class PaddedTokens:
+    """One layer's expressed genes, a row a cell: row b has `sizes_B[b]` of them, and zeros after that."""
+
+    genes_BL: torch.Tensor  # int32
+    counts_BL: torch.Tensor  # float32
+    sizes_B: torch.Tensor  # int64
+    totals_B: torch.Tensor  # float32, before any truncation
+
+
+@dataclass(frozen=True)
+class PaddedBatch:
+    """Cells of one batch, padded; `rows_B` as in `CellBatch`."""
+
+    layers: dict[str, PaddedTokens]
+    rows_B: torch.Tensor

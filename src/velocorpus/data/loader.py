@@ -1,31 +1,29 @@
-"""Shuffled batches of a corpus, streamed from its shards: every cell exactly once an epoch, and resumable
-at any batch.
+"""Shuffled batches of a corpus, streamed from its shards: every cell exactly once an epoch, and resumable at any batch.
 
-The stream of an epoch is fixed by the seed alone: the blocks (record batches) of all shards are shuffled,
-taken in windows of `window_blocks`, and the cells of a window are shuffled. A cell can therefore meet only
-cells of its own window in a batch (16 blocks are 16,384 cells): that is the price for reading compressed
-shards in order. Batches are cut from the endless stream of epochs, so each is full; the one at an epoch's
-border holds the end of one and the start of the next. Of `world_size` ranks, rank r takes every batch whose
-number is r modulo `world_size`.
+The stream of an epoch is fixed by the seed alone: the blocks (record batches) of all shards are shuffled, taken in
+windows of `window_blocks`, and the cells of a window are shuffled. A cell can therefore meet only cells of its own
+window in a batch (16 blocks are 16,384 cells): that is the price for reading compressed shards in order. Batches are
+cut from the endless stream of epochs, so each is full; the one at an epoch's border holds the end of one and the
+start of the next. Of `world_size` ranks, rank r takes every batch whose number is r modulo `world_size`; the workers
+of a `torch.utils.data.DataLoader` share a rank's batches in the same way.
 
-A window stays encoded in memory (about 7 kB a cell); only the cells of a batch are decoded. Cost: each rank
-decompresses every window and decodes its share.
+A window stays encoded in memory (about 5 kB a cell and two windows: the next one is read meanwhile); only the cells
+of a batch are decoded. Cost: each rank, and each worker, reads every window and decodes its share.
 """
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 import torch
 from numpy.typing import NDArray
+from torch.utils.data import IterableDataset, get_worker_info
 
-from velocorpus import names
-from velocorpus.corpus.encoding import EncodedLayer, join_rows
-from velocorpus.corpus.reader import Corpus, Shard, encoded_layer, first_tokens, open_shard
-from velocorpus.data.batch import CellBatch, LayerTokens
-from velocorpus.data.packing import Truncation, join, pack_encoded
+from velocorpus.corpus.reader import Corpus
+from velocorpus.data.batch import CellBatch, PaddedBatch
+from velocorpus.data.blocks import BlockCells, find_blocks, read_block
+from velocorpus.data.packing import Packer, Truncation
 from velocorpus.errors import UserMistake
 
 # Streams of random numbers that must not coincide: order of blocks, order within a window, truncation of a
@@ -33,12 +31,13 @@ from velocorpus.errors import UserMistake
 _BLOCKS, _CELLS, _CUT = range(3)
 
 
-class Loader:
+class Loader(IterableDataset[CellBatch]):
     """An endless iterator of `CellBatch`; `state_dict` and `load_state_dict` resume to the identical next
     batch.
 
-    `rows_B` of a batch are rows of `corpus.read(split, studies)`. `batch_cells` is the size of one rank's
-    batch. Only genes that pass the corpus' gene filter come out.
+    `rows_B` of a batch are rows of `corpus.read(split, studies)`, in no order that means anything. `batch_cells` is the
+    size of one rank's batch. Only genes that pass the corpus' gene filter come out. `readers` threads read the next
+    window while this one is used: more of them hide more of a bucket's latency; 0 reads when a window is needed.
     """
 
     def __init__(
@@ -55,60 +54,65 @@ class Loader:
         world_size: int = 1,
         studies: Sequence[str] | None = None,
         window_blocks: int = 16,
+        readers: int = 1,
     ) -> None:
         assert 0 <= rank < world_size, "rank must be one of the world's ranks"
         self.corpus, self.split, self.studies = corpus, split, studies
         self.batch_cells, self.seed, self.window_blocks = batch_cells, seed, window_blocks
         self.modalities, self.max_genes, self.truncation = tuple(modalities), max_genes, truncation
-        self.rank, self.world_size = rank, world_size
-        self._shards = corpus.shards(split)
-        self._blocks = list(self._find_blocks())
-        self.n_cells = sum(len(block.rows) for block in self._blocks)
+        self.rank, self.world_size, self.readers = rank, world_size, readers
+        self._blocks = find_blocks(corpus, split, studies)
+        self.n_cells = sum(block.n_cells for block in self._blocks)
         if not self.n_cells:
             of = f" of {', '.join(studies)}" if studies else ""
             raise UserMistake(
                 f"The split '{split}' of the corpus {corpus.path} has no cells{of}; hold out a study for it."
             )
-        self._step = 0
+        self._drawn, self._step = 0, 0
         self._plan: tuple[int, list[NDArray[np.int64]], NDArray[np.int64]] | None = None
-        self._window: tuple[tuple[int, int], _Window] | None = None
+        self._window: _Window | None = None
+        self._ahead: dict[tuple[int, int], list[Future[BlockCells]]] = {}
+        self._threads: ThreadPoolExecutor | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For workers, which read by themselves."""
+        return self.__dict__ | {"_window": None, "_ahead": {}, "_threads": None}
 
     def __iter__(self) -> Iterator[CellBatch]:
         return self
 
     def __next__(self) -> CellBatch:
-        number = self._step * self.world_size + self.rank
-        batch = self._batch(number * self.batch_cells, (number + 1) * self.batch_cells, number)
-        self._step += 1
-        return batch
+        return self._packed(*self._next())
+
+    def padded(self) -> Iterator[PaddedBatch]:
+        """The same stream, from where it stands, as padded tensors."""
+        while True:
+            packers, rows_B = self._pack(*self._next(), padded=True)
+            yield PaddedBatch({modality: packer.padded() for modality, packer in packers.items()}, rows_B)
 
     def one_epoch(self, epoch: int = 0) -> Iterator[CellBatch]:
         """This rank's batches of one epoch, for judging: every cell once, the last batch short; the state stays."""
         start, end = epoch * self.n_cells, (epoch + 1) * self.n_cells
         for number, at in enumerate(range(start, end, self.batch_cells)):
             if number % self.world_size == self.rank:
-                yield self._batch(at, min(at + self.batch_cells, end), at)
+                yield self._packed(at, min(at + self.batch_cells, end), at)
 
-    def state_dict(self) -> dict[str, Any]:
-        """Where the stream stands, and what it depends on: JSON-able, equal on all ranks after the same step."""
-        return self._identity() | {"batches": self._step * self.world_size}
+    def state_dict(self, steps: int | None = None) -> dict[str, Any]:
+        """Where the stream stands, and what it depends on: JSON-able, equal on all ranks after the same step.
+
+        `steps` is the number of batches taken since the start or the last `load_state_dict`; it must be given where
+        workers draw them, since their copies are not this one.
+        """
+        return self._identity() | {"batches": self._drawn + (self._step if steps is None else steps) * self.world_size}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on after a saved state; refuses a state of another corpus, seed or batch size.
-
-        The number of ranks may differ where the batches drawn so far divide evenly among them.
-        """
+        """Go on after a saved state, on any number of ranks; refuses a state of another corpus, seed or batch size."""
         for key, value in self._identity().items():
             if state[key] != value:
                 raise UserMistake(
                     f"The saved state of the loader has {key} {state[key]!r}, this run {value!r}; resume with the same."
                 )
-        if state["batches"] % self.world_size:
-            raise UserMistake(
-                f"{state['batches']} batches were drawn, which {self.world_size} ranks cannot share evenly; "
-                "resume with the number of ranks of before."
-            )
-        self._step = state["batches"] // self.world_size
+        self._drawn, self._step = state["batches"], 0
 
     def _identity(self) -> dict[str, Any]:
         return {
@@ -121,97 +125,86 @@ class Loader:
             "n_cells": self.n_cells,
         }
 
-    def _find_blocks(self) -> Iterator["_Block"]:
-        """Every record batch with its wanted rows and the number of its first row in `corpus.read(split, studies)`."""
-        wanted = pa.array(self.corpus.samples_of(self.studies), pa.string())
-        row = 0
-        for shard in self._shards:
-            with pa.memory_map(str(shard.path)) as source:
-                file = open_shard(source, shard.path, (), (names.SAMPLE,))
-                for i in range(file.num_record_batches):
-                    mask = pc.is_in(file.get_batch(i)[names.SAMPLE], value_set=wanted)
-                    rows = np.flatnonzero(mask.to_numpy(zero_copy_only=False))
-                    if len(rows):
-                        yield _Block(shard, i, rows, row)
-                        row += len(rows)
+    def _next(self) -> tuple[int, int, int]:
+        """The next batch of this rank, or of this worker: its positions in the endless stream, and its number."""
+        worker = get_worker_info()
+        step = self._step if worker is None else self._step * worker.num_workers + worker.id
+        number = self._drawn + step * self.world_size + self.rank
+        self._step += 1
+        return number * self.batch_cells, (number + 1) * self.batch_cells, number
 
-    def _batch(self, start: int, end: int, number: int) -> CellBatch:
-        """The cells at positions [start, end) of the endless stream."""
+    def _packed(self, start: int, end: int, number: int) -> CellBatch:
+        packers, rows_B = self._pack(start, end, number)
+        return CellBatch({modality: packer.tokens() for modality, packer in packers.items()}, rows_B)
+
+    def _pack(
+        self, start: int, end: int, number: int, *, padded: bool = False
+    ) -> tuple[dict[str, Packer], torch.Tensor]:
+        """The cells at positions [start, end) of the endless stream, those of a block one after another."""
         rng = np.random.default_rng([self.seed, _CUT, number])
-        keys = {modality: int(rng.integers(2**63)) for modality in self.modalities}
-        parts: dict[str, list[LayerTokens]] = {modality: [] for modality in self.modalities}
+        packers = {
+            modality: Packer(
+                end - start,
+                self.corpus.genes.kept,
+                max_genes=self.max_genes,
+                truncation=self.truncation,
+                key=int(rng.integers(2**63)),
+                padded=padded,
+            )
+            for modality in self.modalities
+        }
         rows: list[NDArray[np.int64]] = []
-        place = 0
         while start < end:
             epoch, at = divmod(start, self.n_cells)
-            window_rows, window, order = self._window_at(epoch, at)
-            stop = min(end - start, window_rows.stop - at)
-            chosen = order[at - window_rows.start : at - window_rows.start + stop]
-            for modality in self.modalities:
-                parts[modality].append(
-                    pack_encoded(
-                        window.layers[modality],
-                        chosen,
-                        window.first[chosen],
-                        self.corpus.genes.kept,
-                        max_genes=self.max_genes,
-                        truncation=self.truncation,
-                        key=keys[modality],
-                        place=place,
-                    )
-                )
-            rows.append(window.corpus_rows[chosen])
-            start += stop
-            place += stop
-        layers = {modality: join(parts[modality]) for modality in self.modalities}
-        return CellBatch(layers, torch.from_numpy(np.concatenate(rows)))
+            window = self._window_at(epoch, at)
+            n = min(end - start, window.at.stop - at)
+            chosen = np.sort(window.order[at - window.at.start :][:n])
+            bounds = np.searchsorted(chosen, window.starts)
+            for i, block in enumerate(window.blocks):
+                cells = chosen[bounds[i] : bounds[i + 1]] - window.starts[i]
+                if len(cells):
+                    for modality, packer in packers.items():
+                        packer.add(block.layers[modality], block.rows[cells], block.first[block.rows[cells]])
+                    rows.append(block.corpus_row + cells)
+            start += n
+        return packers, torch.from_numpy(np.concatenate(rows))
 
-    def _window_at(self, epoch: int, at: int) -> tuple[range, "_Window", NDArray[np.int64]]:
-        """The window that holds position `at` of an epoch: its positions, its cells, their shuffled order."""
+    def _window_at(self, epoch: int, at: int) -> "_Window":
+        """The window that holds position `at` of an epoch; reading of the next one of the epoch begins."""
         if self._plan is None or self._plan[0] != epoch:
             order = np.random.default_rng([self.seed, _BLOCKS, epoch]).permutation(len(self._blocks))
             windows = [order[i : i + self.window_blocks] for i in range(0, len(order), self.window_blocks)]
-            sizes = [sum(len(self._blocks[b].rows) for b in window) for window in windows]
+            sizes = [sum(self._blocks[b].n_cells for b in window) for window in windows]
             self._plan = (epoch, windows, np.concatenate([[0], np.cumsum(sizes)]))
         _, windows, bounds = self._plan
         number = int(np.searchsorted(bounds, at, side="right")) - 1
-        if self._window is None or self._window[0] != (epoch, number):
-            blocks = [self._blocks[b] for b in windows[number]]
-            self._window = ((epoch, number), _Window(self.corpus, blocks, self.modalities))
-        positions = range(int(bounds[number]), int(bounds[number + 1]))
-        rng = np.random.default_rng([self.seed, _CELLS, epoch, number])
-        return positions, self._window[1], self._window[1].rows[rng.permutation(len(positions))]
+        if self._window is None or self._window.key != (epoch, number):
+            self._window = None  # its memory goes before the next one's comes
+            rng = np.random.default_rng([self.seed, _CELLS, epoch, number])
+            blocks = list(self._read(epoch, number, windows))
+            self._window = _Window((epoch, number), range(int(bounds[number]), int(bounds[number + 1])), blocks, rng)
+        return self._window
 
-
-class _Block:
-    """One record batch of one shard."""
-
-    def __init__(self, shard: Shard, number: int, rows: NDArray[np.int64], corpus_row: int) -> None:
-        self.shard, self.number, self.rows, self.corpus_row = shard, number, rows, corpus_row
+    def _read(self, epoch: int, number: int, windows: Sequence[NDArray[np.int64]]) -> Iterator[BlockCells]:
+        """The blocks of a window: read ahead, or now."""
+        if not self.readers:
+            return (read_block(self.corpus, self._blocks[b], self.modalities) for b in windows[number])
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(self.readers, "velocorpus-read")
+        submit = self._threads.submit
+        ahead = self._ahead
+        self._ahead = {
+            (epoch, n): [submit(read_block, self.corpus, self._blocks[b], self.modalities) for b in windows[n]]
+            for n in range(number, min(number + 2, len(windows)))
+            if (epoch, n) not in ahead
+        } | {key: ahead[key] for key in ((epoch, number), (epoch, number + 1)) if key in ahead}
+        return (block.result() for block in self._ahead.pop((epoch, number)))
 
 
 class _Window:
-    """Some blocks in memory, still encoded: `rows` are the wanted rows of their joined record batches."""
+    """Some blocks in memory, still encoded: cell `starts[i]` + j is cell j of block i, `order` shuffles all."""
 
-    def __init__(self, corpus: Corpus, blocks: Sequence[_Block], modalities: Sequence[str]) -> None:
-        encoded: dict[str, list[EncodedLayer]] = {modality: [] for modality in modalities}
-        rows, corpus_rows, first, below = [], [], [], 0
-        for block in blocks:
-            with pa.memory_map(str(block.shard.path)) as source:
-                file = open_shard(source, block.shard.path, modalities, (names.ORGANISM,))
-                batch = file.get_batch(block.number)
-                for modality in modalities:
-                    encoded[modality].append(encoded_layer(batch, modality))
-                first.append(first_tokens(batch, corpus.genes))
-            rows.append(block.rows + below)
-            numbers = np.full(batch.num_rows, -1, np.int64)
-            numbers[block.rows] = block.corpus_row + np.arange(len(block.rows))
-            corpus_rows.append(numbers)
-            below += batch.num_rows
-        self.rows = np.concatenate(rows)
-        self.corpus_rows = np.concatenate(corpus_rows)
-        self.first = np.concatenate(first)
-        self.layers = {
-            modality: EncodedLayer(join_rows([p.genes for p in parts]), join_rows([p.counts for p in parts]))
-            for modality, parts in encoded.items()
-        }
+    def __init__(self, key: tuple[int, int], at: range, blocks: Sequence[BlockCells], rng: np.random.Generator) -> None:
+        self.key, self.at, self.blocks = key, at, blocks
+        self.starts = np.concatenate([[0], np.cumsum([len(block.rows) for block in blocks])])
+        self.order = rng.permutation(len(at))

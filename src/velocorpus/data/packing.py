@@ -1,6 +1,6 @@
-"""Rows of counts to packed tokens, cut where a cell has too many genes: one compiled pass for a whole batch.
+"""Rows of counts to packed or padded tokens, cut where a cell has too many genes: one compiled pass for a whole batch.
 
-`pack_csr` takes cells in memory, `pack_encoded` a shard's bytes, decoded on the way, so that nothing in between is ever
+`pack_csr` takes cells in memory, `Packer` a shard's bytes, decoded on the way, so that nothing in between is ever
 written. Both cut by the same policy:
 
 - `top`: the highest counts stay, ties go to the smaller token (the gene that is more frequent in the corpus);
@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 
 from velocorpus.compiled import compiled
-from velocorpus.corpus.encoding import EncodedLayer
+from velocorpus.corpus.encoding import EncodedLayer, check_decoded, decode_row, longest
 from velocorpus.corpus.reader import CSR
-from velocorpus.data.batch import LayerTokens
+from velocorpus.data.batch import LayerTokens, PaddedTokens
 
 Truncation = Literal["top", "sample"]
 
@@ -27,47 +27,45 @@ _MANY = 255
 
 def pack_csr(csr: CSR, rows: NDArray[np.int64], *, max_genes: int, truncation: Truncation, key: int) -> LayerTokens:
     """The given rows of one layer. `key` (0 … 2⁶³ − 1) fixes what `sample` draws."""
-    return _tokens(*_pack_csr(csr.indptr, csr.indices, csr.data, rows, max_genes, truncation == "sample", key))
+    packed = _pack_csr(csr.indptr, csr.indices, csr.data, rows, max_genes, truncation == "sample", key)
+    return LayerTokens(*map(torch.from_numpy, packed))
 
 
-def pack_encoded(
-    layer: EncodedLayer,
-    rows: NDArray[np.int64],
-    first: NDArray[np.int64],
-    keep: NDArray[np.bool_],
-    *,
-    max_genes: int,
-    truncation: Truncation,
-    key: int,
-    place: int = 0,
-) -> LayerTokens:
-    """The given rows of a shard's layer; only tokens with `keep` come out, and only they count in `totals_B`.
+class Packer:
+    """One layer of `n_cells` cells of a batch, filled from the bytes of one block after another."""
 
-    `first` is the first token of the organism of each of `rows`, `place` the first row's place in the batch. Raises
-    `ValueError` where a row's genes and counts disagree or a token lies outside the vocabulary.
-    """
-    sample = truncation == "sample"
-    *packed, broken = _pack_encoded(*layer.genes, *layer.counts, rows, first, keep, max_genes, sample, key, place)
-    if broken >= 0:
-        raise ValueError(f"row {broken} of the block does not decode: the shard is damaged or not of this corpus")
-    return _tokens(*packed)
+    def __init__(
+        self, n_cells: int, keep: NDArray[np.bool_], *, max_genes: int, truncation: Truncation, key: int, padded: bool
+    ) -> None:
+        self._cut = max_genes, truncation == "sample", key
+        self._keep, self._width, self._n = keep, max_genes if padded else 0, 0
+        # One more: see `_cut`. Pages of a packed batch that are never written are never there.
+        room = n_cells * max_genes + 1
+        self._genes, self._counts = np.empty(room, np.int32), np.empty(room, np.float32)
+        self._offsets, self._totals = np.zeros(n_cells + 1, np.int64), np.empty(n_cells, np.float32)
 
+    def add(self, layer: EncodedLayer, rows: NDArray[np.int64], first: NDArray[np.int64]) -> None:
+        """The next cells: some rows of a block; only tokens with `keep` come out, and only they count in `totals_B`.
 
-def join(parts: list[LayerTokens]) -> LayerTokens:
-    """The cells of several parts, one after another."""
-    if len(parts) == 1:
-        return parts[0]
-    sizes = torch.cat([part.offsets.diff() for part in parts])
-    return LayerTokens(
-        torch.cat([part.genes_T for part in parts]),
-        torch.cat([part.counts_T for part in parts]),
-        torch.cat([torch.zeros(1, dtype=torch.int64), sizes.cumsum(0)]),
-        torch.cat([part.totals_B for part in parts]),
-    )
+        `first` is the first token of the organism of each of `rows`. Raises `ValueError` where a row's columns disagree
+        or a token lies outside the vocabulary.
+        """
+        columns = (part for column in layer for part in column)
+        out = self._genes, self._counts, self._offsets, self._totals
+        check_decoded(_pack_encoded(*columns, rows, first, self._keep, *self._cut, self._n, self._width, *out))
+        self._n += len(rows)
 
+    def tokens(self) -> LayerTokens:
+        """What was added, packed."""
+        end = self._offsets[-1]
+        packed = self._genes[:end], self._counts[:end], self._offsets, self._totals
+        return LayerTokens(*map(torch.from_numpy, packed))
 
-def _tokens(*arrays: NDArray[Any]) -> LayerTokens:
-    return LayerTokens(*map(torch.from_numpy, arrays))
+    def padded(self) -> PaddedTokens:
+        """What was added, padded."""
+        shape = -1, self._width
+        padded = self._genes[:-1].reshape(shape), self._counts[:-1].reshape(shape), np.diff(self._offsets), self._totals
+        return PaddedTokens(*map(torch.from_numpy, padded))
 
 
 @compiled
@@ -88,10 +86,12 @@ def _pack_csr(
 
 @compiled
 def _pack_encoded(
-    gene_bytes: Any,
-    gene_offsets: Any,
-    count_bytes: Any,
-    count_offsets: Any,
+    frequent: Any,
+    frequent_at: Any,
+    rare: Any,
+    rare_at: Any,
+    more: Any,
+    more_at: Any,
     rows: Any,
     first: Any,
     keep: Any,
@@ -99,54 +99,42 @@ def _pack_encoded(
     sample: bool,
     key: int,
     place: int,
-) -> Any:  # pragma: no cover - compiled
-    n_genes, one, room, longest = np.uint64(len(keep)), np.uint64(1), 0, 0
-    for i in range(len(rows)):
-        size = gene_offsets[rows[i] + 1] - gene_offsets[rows[i]]
-        room += min(most, size)
-        longest = max(longest, size)
-    genes, counts = np.empty(room + 1, np.int32), np.empty(room + 1, np.float32)  # one more: see `_cut`
-    offsets, totals = np.zeros(len(rows) + 1, np.int64), np.empty(len(rows), np.float32)
+    width: int,
+    genes: Any,
+    counts: Any,
+    offsets: Any,
+    totals: Any,
+) -> int:  # pragma: no cover - compiled
+    """Cells `place`, … of the batch; the row that is broken, or −1. `width` is 0 where nothing is padded."""
     # A cell is decoded here first, where it stays in the processor's cache.
-    of_cell, n_of_cell = np.empty(longest, np.int32), np.empty(longest, np.int32)
+    room = longest(frequent_at, rows) + longest(rare_at, rows) + 1
+    tokens, values = np.empty(room, np.int32), np.empty(room, np.int32)
+    extra = np.empty(room + longest(more_at, rows), np.int32)
     for i in range(len(rows)):
-        row = rows[i]
-        token = np.uint64(first[i] - 1)  # 2⁶⁴ − 1 before the first gene: the first gap is from there
-        # Unsigned, since numba would ask of every signed index whether it counts from the end.
-        g, g_end = np.uint64(gene_offsets[row]), np.uint64(gene_offsets[row + 1])
-        c, c_end = np.uint64(count_offsets[row]), np.uint64(count_offsets[row + 1])
-        n, total = np.uint64(0), np.int64(0)
-        while g < g_end:
-            byte = gene_bytes[g]
-            token += np.uint64(byte)
-            g += one
-            if byte == 255:
-                if g == g_end:
-                    return genes, counts, offsets, totals, row
-                continue
-            if c == c_end or token >= n_genes:
-                return genes, counts, offsets, totals, row
-            byte = count_bytes[c]
-            c += one
-            count = np.int32(byte)
-            while byte == 255:
-                if c == c_end:
-                    return genes, counts, offsets, totals, row
-                byte = count_bytes[c]
-                c += one
-                count += np.int32(byte)
-            of_cell[n] = np.int32(token)
-            n_of_cell[n] = count
-            kept = keep[token]
-            n += np.uint64(kept)
-            total += kept * count
-        if c != c_end:
-            return genes, counts, offsets, totals, row
-        totals[i] = total
-        offsets[i + 1] = _cut(
-            of_cell[:n], n_of_cell[:n], most, sample, _mixed(key, place + i), genes, counts, offsets[i]
+        row, cell = rows[i], place + i
+        n = decode_row(
+            frequent[frequent_at[row] : frequent_at[row + 1]],
+            rare[rare_at[row] : rare_at[row + 1]],
+            more[more_at[row] : more_at[row + 1]],
+            first[i],
+            keep,
+            extra,
+            tokens,
+            values,
         )
-    return genes[: offsets[-1]], counts[: offsets[-1]], offsets, totals, -1
+        if n < 0:
+            return row
+        total = 0
+        for j in range(n):
+            total += values[j]
+        totals[cell] = total
+        start = cell * width if width else offsets[cell]
+        end = _cut(tokens[:n], values[:n], most, sample, _mixed(key, cell), genes, counts, start)
+        offsets[cell + 1] = offsets[cell] + end - start
+        if width:
+            genes[end : start + width] = 0
+            counts[end : start + width] = 0
+    return -1
 
 
 @compiled

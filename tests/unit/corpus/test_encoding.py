@@ -4,11 +4,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from velocorpus.corpus.encoding import (
+    BORDER,
     EncodedLayer,
     Rows,
-    decode_counts,
+    decode,
     decode_layer,
-    decode_tokens,
     encode_layer,
     join_rows,
     take_rows,
@@ -16,7 +16,9 @@ from velocorpus.corpus.encoding import (
 
 N_GENES = 70_000
 # Gaps and counts around every boundary of the code and of narrower integer types.
-EDGES = st.sampled_from([1, 2, 254, 255, 256, 509, 510, 511, 65_535, 65_536])
+EDGES = st.sampled_from(
+    [1, 2, 3, 4, 84, 85, 86, 257, 258, 259, 512, 513, BORDER - 1, BORDER, BORDER + 84, 65_535, 65_536]
+)
 CELL = st.dictionaries(
     st.integers(0, N_GENES - 1) | EDGES, st.integers(1, 2**31 - 1).map(lambda n: n % 300_000 + 1) | EDGES, max_size=30
 )
@@ -29,7 +31,7 @@ def encode(cells):
     return encode_layer(indptr, tokens, counts), indptr, tokens, counts
 
 
-def decode(layer, n_cells, first=0, keep=None):
+def decode_all(layer, n_cells, first=0, keep=None):
     firsts = np.full(n_cells, first, np.int64)
     keep = np.ones(N_GENES + first, bool) if keep is None else keep
     return decode_layer(layer, np.arange(n_cells), firsts, keep)
@@ -39,7 +41,7 @@ def decode(layer, n_cells, first=0, keep=None):
 @given(st.lists(CELL, max_size=6), st.sampled_from([0, 1, 36_601, 65_536]))
 def test_what_is_decoded_equals_what_was_encoded(cells, first):
     layer, indptr, tokens, counts = encode(cells)
-    decoded = decode(layer, len(cells), first)
+    decoded = decode_all(layer, len(cells), first)
     assert np.array_equal(decoded[0], indptr)
     assert np.array_equal(decoded[1], tokens + first)
     assert np.array_equal(decoded[2], counts)
@@ -47,33 +49,48 @@ def test_what_is_decoded_equals_what_was_encoded(cells, first):
 
 @settings(max_examples=100, deadline=None)
 @given(CELL, st.sampled_from([0, 36_601]))
-def test_the_contracts_one_line_decodes_the_same(cell, first):
+def test_the_contracts_lines_decode_the_same(cell, first):
     layer, _, tokens, counts = encode([cell])
-    assert np.array_equal(decode_tokens(layer.genes.bytes, first), tokens + first)
-    assert np.array_equal(decode_counts(layer.counts.bytes), counts)
+    decoded = decode(*(column.bytes for column in layer), first)
+    assert np.array_equal(decoded, (tokens + first, counts))
 
 
 def test_bytes_are_those_of_the_contract():
-    layer, *_ = encode([{0: 1, 1: 255, 256: 254, 767: 600}])
-    assert layer.genes.bytes.tolist() == [1, 1, 255, 0, 255, 255, 1]
-    assert layer.counts.bytes.tolist() == [1, 255, 0, 254, 255, 255, 90]
+    layer, *_ = encode([{0: 1, 1: 2, 85: 3, 170: 258, BORDER: 1, BORDER + 85: 600}])
+    assert layer.frequent.bytes.tolist() == [3, 4, 254, 255, 2]
+    assert layer.rare.bytes.tolist() == [3, 255, 2]
+    assert layer.more.bytes.tolist() == [0, 255, 0, 255, 255, 87]
 
 
 def test_genes_that_are_not_kept_are_left_out():
     layer, *_ = encode([{0: 1, 5: 300, 9: 2}, {5: 1}])
     keep = np.ones(10, bool)
     keep[5] = False
-    indptr, tokens, counts = decode(layer, 2, keep=keep)
+    indptr, tokens, counts = decode_all(layer, 2, keep=keep)
     assert (indptr.tolist(), tokens.tolist(), counts.tolist()) == ([0, 2, 2], [0, 9], [1, 2])
 
 
 @pytest.mark.parametrize(
-    ("genes", "counts"),
-    [([1, 1], [1]), ([1], [1, 1]), ([1, 255], [1]), ([1], [255]), ([], [1]), ([200], [1])],
-    ids=["fewer counts", "more counts", "open gap", "open count", "no gene", "outside the vocabulary"],
-)
-def test_bytes_that_cannot_be_right_are_refused(genes, counts):
-    rows = [Rows(np.array(x, np.uint8), np.array([0, len(x)])) for x in (genes, counts)]
+    "columns",
+    [
+        ([5], [], []),
+        ([3], [], [0]),
+        ([255], [], []),
+        ([3], [255], []),
+        ([5], [], [255]),
+        ([], [], [1]),
+        ([1, 3], [], []),
+        ([], [2], []),
+        ([254], [200], []),
+        ([255, 255, 3], [], []),
+    ],
+    ids=[
+        "fewer counts", "more counts", "open gap", "open rare gap", "open count", "no gene", "no gap", "no rare gap",
+        "rare outside the vocabulary", "outside the vocabulary",
+    ],
+)  # fmt: skip
+def test_bytes_that_cannot_be_right_are_refused(columns):
+    rows = [Rows(np.array(x, np.uint8), np.array([0, len(x)])) for x in columns]
     with pytest.raises(ValueError, match="does not decode"):
         decode_layer(EncodedLayer(*rows), np.arange(1), np.zeros(1, np.int64), np.ones(100, bool))
 

@@ -11,8 +11,8 @@ from corpus_makers import HUMAN, MOUSE, make_corpus, make_counts
 from pyarrow import feather
 
 from velocorpus import names
-from velocorpus.corpus import Corpus
-from velocorpus.corpus.encoding import decode_counts, decode_tokens
+from velocorpus.corpus import Corpus, schema
+from velocorpus.corpus.encoding import decode
 from velocorpus.corpus.export import to_anndata
 from velocorpus.corpus.info import corpus_figures, corpus_table
 from velocorpus.counting.counts_file import read_counts
@@ -39,8 +39,9 @@ def assert_row_holds(row, corpus, inputs):
     first = corpus.genes.first[row["organism"]]
     for layer in ("spliced", "unspliced", "ambiguous"):
         found = np.zeros(len(corpus.genes), np.int64)
-        tokens = decode_tokens(np.array(row[f"{layer}_genes"], np.uint8), first)
-        found[tokens] = decode_counts(np.array(row[f"{layer}_counts"], np.uint8))
+        columns = (np.array(row[column], np.uint8) for column in schema.layer_columns(layer))
+        tokens, counts = decode(*columns, first)
+        found[tokens] = counts
         truth = adata[f"{row['sample']}:{row['barcode']}"].layers[layer].toarray()[0]
         assert np.array_equal(found[corpus.genes.tokens(adata.var_names)], truth)
         assert found.sum() == truth.sum() == row[f"n_{layer}"]
@@ -68,7 +69,7 @@ def test_hugging_face_datasets_reads_all_shards_with_counts_intact(folder, input
 
 def test_the_documented_example_reads_a_cell_with_plain_pyarrow(folder, inputs, monkeypatch):
     code = re.search(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)[1]
-    assert len(code.strip().splitlines()) <= 6
+    assert len(code.strip().splitlines()) <= 8
     monkeypatch.chdir(folder)
     scope = {}
     exec(code, scope)

@@ -106,15 +106,49 @@ def test_one_epoch_over_all_ranks_has_every_cell_once(corpus, world_size):
     assert sorted(np.concatenate(rows)) == list(range(N_CELLS))
 
 
-def test_the_world_may_change_size_where_the_batches_divide(corpus):
+@pytest.mark.parametrize("world_size", [1, 3, 4])
+def test_the_world_may_change_its_size_at_any_batch(corpus, world_size):
     two = [loader(corpus, rank=r, world_size=2) for r in range(2)]
     for one in two:
-        take(one, 3)
-    alone = loader(corpus)
-    alone.load_state_dict(two[0].state_dict())
-    assert_same(next(alone), next(two[0]))
-    with pytest.raises(UserMistake, match="cannot share"):
-        loader(corpus, world_size=4).load_state_dict(two[1].state_dict())
+        take(one, 5)
+    whole = loader(corpus)
+    take(whole, 10)
+    ranks = [loader(corpus, rank=r, world_size=world_size) for r in range(world_size)]
+    for one in ranks:
+        one.load_state_dict(two[1].state_dict())
+    for number, batch in enumerate(take(whole, 12)):
+        assert_same(batch, next(ranks[number % world_size]))
+    assert ranks[0].state_dict()["batches"] == 22
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_share_the_batches_and_give_them_in_order(corpus, workers):
+    one = loader(corpus)
+    take(one, 2)
+    resumed = loader(corpus)
+    resumed.load_state_dict(one.state_dict())
+    batches = iter(torch.utils.data.DataLoader(resumed, batch_size=None, num_workers=workers))
+    for batch in take(one, 7):
+        assert_same(batch, next(batches))
+    assert resumed.state_dict(steps=7) == one.state_dict()
+
+
+@pytest.mark.parametrize("readers", [0, 3])
+def test_who_reads_ahead_changes_nothing(corpus, readers):
+    for one, two in zip(take(loader(corpus), 30), take(loader(corpus, readers=readers), 30), strict=True):
+        assert_same(one, two)
+
+
+def test_padded_batches_are_the_packed_ones(corpus):
+    padded = loader(corpus, max_genes=9).padded()
+    for one, two in zip(take(loader(corpus, max_genes=9), 20), padded, strict=False):
+        assert torch.equal(one.rows_B, two.rows_B)
+        for layer, tokens in one.layers.items():
+            assert torch.equal(two.layers[layer].sizes_B, tokens.offsets.diff())
+            filled = torch.arange(9) < two.layers[layer].sizes_B[:, None]
+            assert torch.equal(two.layers[layer].genes_BL[filled], tokens.genes_T)
+            assert torch.equal(two.layers[layer].counts_BL[filled], tokens.counts_T)
+            assert not two.layers[layer].counts_BL[~filled].any()
 
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {"batch_cells": 8}, {"split": "validation"}])

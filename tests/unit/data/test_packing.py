@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -6,9 +8,9 @@ from hypothesis import strategies as st
 
 from velocorpus.corpus.encoding import EncodedLayer, Rows, encode_layer
 from velocorpus.corpus.reader import CSR
-from velocorpus.data.packing import join, pack_csr, pack_encoded
+from velocorpus.data.packing import Packer, pack_csr
 
-N_GENES = 700  # gaps beyond 255 happen
+N_GENES = 5000  # some are frequent, some rare; gaps beyond a byte happen
 
 
 def cells(draw):
@@ -57,31 +59,38 @@ def test_bytes_of_a_shard_are_packed_as_cells_in_memory(data, most, truncation):
     rng = np.random.default_rng(0)
     rows = rng.integers(0, len(csr.indptr) - 1, 6)
     options = {"max_genes": most, "truncation": truncation, "key": 7}
-    first, keep = np.zeros(6, np.int64), np.ones(N_GENES, bool)
-    layer = encoded(csr)
-    assert_same(pack_encoded(layer, rows, first, keep, **options), pack_csr(csr, rows, **options))
-    halves = [pack_encoded(layer, rows[a:b], first[a:b], keep, place=a, **options) for a, b in ((0, 2), (2, 6))]
-    assert_same(join(halves), pack_csr(csr, rows, **options))
+    layer, first, keep = encoded(csr), np.zeros(6, np.int64), np.ones(N_GENES, bool)
+    expected = pack_csr(csr, rows, **options)
+    packed, padded = (Packer(6, keep, padded=padded, **options) for padded in (False, True))
+    for packer in (packed, padded):
+        for part in (slice(0, 2), slice(2, 6)):
+            packer.add(layer, rows[part], first[part])
+    assert_same(packed.tokens(), expected)
+    padded = padded.padded()
+    assert torch.equal(padded.totals_B, expected.totals_B)
+    for cell, (a, b) in enumerate(itertools.pairwise(expected.offsets.tolist())):
+        assert padded.sizes_B[cell] == b - a
+        for wide, narrow in ((padded.genes_BL, expected.genes_T), (padded.counts_BL, expected.counts_T)):
+            assert wide.shape == (6, most)
+            assert wide[cell].tolist() == narrow[a:b].tolist() + [0] * (most - b + a)
 
 
 def test_genes_that_are_not_kept_are_in_no_total():
     csr = CSR(np.array([0, 3]), np.array([1, 300, 699], np.int32), np.array([4, 300, 5], np.int32), N_GENES)
     keep = np.arange(N_GENES) != 300
     row, first = np.zeros(1, np.int64), np.zeros(1, np.int64)
-    packed = pack_encoded(encoded(csr), row, first, keep, max_genes=9, truncation="top", key=0)
+    packer = Packer(1, keep, max_genes=9, truncation="top", key=0, padded=False)
+    packer.add(encoded(csr), row, first)
+    packed = packer.tokens()
     assert packed.genes_T.tolist() == [1, 699]
     assert packed.totals_B.tolist() == [9]
 
 
-@pytest.mark.parametrize(
-    ("genes", "counts"),
-    [([1, 1], [1]), ([1], [1, 1]), ([255], [1]), ([1], [255]), ([255, 255, 255], [1]), ([1], []), ([254] * 3, [1] * 3)],
-)
-def test_a_row_that_does_not_decode_is_refused(genes, counts):
-    sides = [Rows(np.array(side, np.uint8), np.array([0, len(side)])) for side in (genes, counts)]
-    row, keep = np.zeros(1, np.int64), np.ones(N_GENES, bool)
+def test_a_row_that_does_not_decode_is_refused():
+    columns = [Rows(np.array(column, np.uint8), np.array([0, len(column)])) for column in ([5], [], [])]
+    packer = Packer(1, np.ones(N_GENES, bool), max_genes=9, truncation="top", key=0, padded=False)
     with pytest.raises(ValueError, match="row 0 of the block does not decode"):
-        pack_encoded(EncodedLayer(*sides), row, row, keep, max_genes=9, truncation="top", key=0)
+        packer.add(EncodedLayer(*columns), np.zeros(1, np.int64), np.zeros(1, np.int64))
 
 
 def test_what_is_sampled_depends_on_the_key_and_the_place_and_follows_the_counts():

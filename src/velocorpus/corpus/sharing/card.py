@@ -132,14 +132,19 @@ about = yaml.safe_load(open("README.md").read().split("---")[1])
 data = load_dataset("arrow", data_files={one["split"]: one["path"] for one in about["configs"][0]["data_files"]})
 ```
 
-A row is a cell. `spliced_genes` and `spliced_counts` (and so for the other layers) are bytes in which 255 means "255
-and go on"; `first` is the smallest token of the cell's organism in `genes.feather`, whose row number is the token:
+A row is a cell. `spliced_frequent`, `spliced_rare` and `spliced_more` (and so for the other layers) are bytes in
+which 255 means "255 and go on"; `first` is the smallest token of the cell's organism in `genes.feather`, whose row
+number is the token:
 
 ```python
 import numpy as np
-g, c = np.array(cell["spliced_genes"], "uint8"), np.array(cell["spliced_counts"], "uint8")
-tokens = first + np.cumsum(g, dtype=np.int64)[g != 255] - 1
-counts = np.diff(np.cumsum(c, dtype=np.int64)[c != 255], prepend=0)
+frequent, rare, more = (
+    np.diff(np.cumsum(b, dtype=np.int64)[b != 255], prepend=0)
+    for b in (np.array(cell["spliced_" + part], "uint8") for part in ("frequent", "rare", "more"))
+)
+tokens = first - 1 + np.concatenate([np.cumsum(frequent // 3), 4096 + np.cumsum(rare // 3)])
+counts = np.concatenate([frequent, rare]) % 3 + 1
+counts[counts == 3] += more
 ```"""
 
 

@@ -129,7 +129,7 @@ def test_a_copy_that_was_damaged_is_mended(get, corpora, tmp_path):
 
 
 def test_a_pull_that_broke_leaves_nothing_and_goes_on(store, get, tmp_path):
-    store.site.faults = deque([None] * 9 + [bad.status(503)] * 99)
+    store.site.faults = deque([None] * 12 + [bad.status(503)] * 99)
     with pytest.raises(TryLater):
         get()
     store.site.faults = deque()
@@ -180,7 +180,7 @@ def test_a_manifest_that_names_files_elsewhere_is_refused(store, get, corpora, t
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("manifest", [b"[]", b"{", b'{"version": 1, "schema_version": 1}'])
+@pytest.mark.parametrize("manifest", [b"[]", b"{", b'{"version": 1, "schema_version": 2}'])
 def test_a_manifest_of_something_else_is_refused(store, get, tmp_path, manifest):
     store.put("strange/manifest.json", manifest)
     with pytest.raises(UserMistake, match=r"is not a corpus'"):

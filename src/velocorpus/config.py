@@ -86,6 +86,26 @@ class QuantifyConfig(Section):
     cellranger: str = Field("cellranger", description="Your own licensed Cell Ranger: the command or its path.")
 
 
+class CutsConfig(Section):
+    """Further bounds on cells, none of them the source paper's; a cell whose value is not known passes."""
+
+    min_unspliced_fraction: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="A cell is kept when unspliced / (spliced + unspliced) reaches this.",
+    )
+    max_unspliced_fraction: float | None = Field(
+        None, ge=0, le=1, description="A cell is kept when that share is not above this."
+    )
+    max_mitochondrial_fraction: float | None = Field(
+        None, ge=0, le=1, description="A cell is kept when its share of mitochondrial counts is not above this."
+    )
+    max_doublet_score: float | None = Field(
+        None, ge=0, le=1, description="A cell is kept when its score is not above this; needs `cells.score_doublets`."
+    )
+
+
 class CellsConfig(Section):
     """The source paper's filter: cells first, then genes."""
 
@@ -95,6 +115,11 @@ class CellsConfig(Section):
         ge=0,
         description="A gene is kept when its spliced counts over the kept cells reach this number (paper: > 1000).",
     )
+    score_doublets: bool = Field(
+        False,
+        description="Whether Scrublet scores each sample's cells; the score is a column and cuts nothing.",
+    )
+    cuts: CutsConfig = Field(CutsConfig(), description="Further bounds on cells.")
 
 
 class CorpusConfig(Section):

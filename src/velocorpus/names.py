@@ -21,6 +21,7 @@ ORGANISM = "organism"
 CELL_TYPE = "cell_type"
 PSEUDOTIME = "pseudotime"
 BRANCH = "branch"
+DOUBLET_SCORE = "doublet_score"
 
 # Columns of `var` and of the vocabulary; the index of `var` is the Ensembl gene id without its version.
 GENE_ID = "gene_id"

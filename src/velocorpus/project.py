@@ -84,6 +84,10 @@ def load_project(path: Path | str) -> Project:
         splits=_splits(path, settings.corpus, tables),
     )
     _check_studies(project)
+    if settings.cells.cuts.max_doublet_score is not None and not settings.cells.score_doublets:
+        raise UserMistake(
+            f"{path}: cells.cuts.max_doublet_score cuts nothing without scores; set cells.score_doublets to true."
+        )
     return project
 
 

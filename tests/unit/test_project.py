@@ -64,6 +64,11 @@ def test_a_rule_that_no_sample_meets_is_refused_with_what_there_is(tmp_path):
         project(tmp_path, corpus={"hold_out": ["test:tissue=lung"]})
 
 
+def test_a_cut_by_scores_that_nobody_computes_is_refused(tmp_path):
+    with pytest.raises(UserMistake, match=r"set cells\.score_doublets to true"):
+        project(tmp_path, cells={"cuts": {"max_doublet_score": 0.3}})
+
+
 def test_simulated_files_must_exist_without_a_simulation(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # the checkout has them once the demo has run
     with pytest.raises(UserMistake, match=r"the file 'results/simulated/.*' does not exist"):

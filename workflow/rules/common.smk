@@ -71,8 +71,13 @@ def simulated_as(ending):
     )
 
 
+# The counts that the corpus is made of: those with doublet scores where they are asked for.
+CORPUS_COUNTS = "doublets" if CONFIG.cells.score_doublets else "counts"
+CUTS = repeated("--cut", [f"{name}={bound}" for name, bound in CONFIG.cells.cuts if bound is not None])
+
+
 def group_outcomes(wildcards):
-    return outcomes_of(GROUPS[wildcards.group])
+    return [f"results/{CORPUS_COUNTS}/{sample}/outcome.json" for sample in GROUPS[wildcards.group]]
 
 
 def group_rows(wildcards):

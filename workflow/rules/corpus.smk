@@ -11,7 +11,7 @@ OUTPUTS:
 rule total_sample:
     """Sums per gene over the cells that the filter keeps; a refused sample's file says why."""
     input:
-        "results/counts/{sample}/outcome.json",
+        f"results/{CORPUS_COUNTS}/{{sample}}/outcome.json",
     output:
         "results/totals/{sample}.feather",
     log:
@@ -23,8 +23,9 @@ rule total_sample:
         runtime=30,
     params:
         min_counts=CONFIG.cells.min_counts,
+        cuts=CUTS,
     shell:
-        "velocorpus corpus totals {input:q} --min-counts {params.min_counts} --out {output:q} 2> {log:q}"
+        "velocorpus corpus totals {input:q} --min-counts {params.min_counts} {params.cuts:q} --out {output:q} 2> {log:q}"
 
 
 rule number_genes:
@@ -71,11 +72,12 @@ rule shard_group:
         rows=group_rows,
         held_out=group_held_out,
         min_counts=CONFIG.cells.min_counts,
+        cuts=CUTS,
         seed=CONFIG.corpus.seed,
     shell:
         "velocorpus corpus shard {input.outcomes:q} --vocab {input.vocab:q} --samples {params.samples:q} "
         "--group {wildcards.group:q} --out-dir results/corpus/shards {params.held_out:q} "
-        "--min-counts {params.min_counts} --seed {params.seed} 2> {log:q}"
+        "--min-counts {params.min_counts} {params.cuts:q} --seed {params.seed} 2> {log:q}"
 
 
 rule close_corpus:

@@ -3,6 +3,7 @@
 OUTPUTS:
     results/counts/{sample}/outcome.json    always
     results/counts/{sample}/counts.h5ad     beside it when the outcome is ok
+    results/doublets/{sample}/              the same two, with doublet scores, where the configuration asks for them
     results/status.tsv                      one row a sample: stage, state, reason, cells, cost
 
 A sample that is set aside, at whichever step, ends as an outcome, not as an error: so its group's shard is built from
@@ -108,6 +109,31 @@ rule import_counts:
             "velocorpus import {params.path:q} --sample {wildcards.sample:q} {params.options:q} "
             '--cells-called-by={params.called_by:q}"$(cat {input.called_by:q} /dev/null)" '
             "--out results/counts/{wildcards.sample:q}/counts.h5ad",
+        )
+
+
+rule score_doublets:
+    """How much each cell looks like two, as a column of a second copy of the counts."""
+    input:
+        "results/counts/{sample}/outcome.json",
+    output:
+        "results/doublets/{sample}/outcome.json",
+    log:
+        "logs/score_doublets/{sample}.log",
+    benchmark:
+        "results/benchmarks/score_doublets/{sample}.tsv"
+    retries: RETRIES
+    conda:
+        "../../envs/velocorpus.yaml"
+    resources:
+        attempt=attempt_of,
+        mem_mb=lambda wildcards, attempt: 8000 * min(attempt, TRIES),
+        runtime=lambda wildcards, attempt: 60 * min(attempt, TRIES),
+    shell:
+        step_of_sample(
+            "doublets",
+            "velocorpus doublets results/counts/{wildcards.sample:q}/counts.h5ad "
+            "--out results/doublets/{wildcards.sample:q}/counts.h5ad",
         )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velocorpus import names
-from velocorpus.cells.filter import cell_sums
+from velocorpus.cells.filter import NO_CUTS, Cuts, cell_sums, keep_cells
 
 
 def is_mitochondrial(symbols: Sequence[str]) -> NDArray[np.bool_]:
@@ -35,6 +35,18 @@ def cell_figures(layers: Mapping[str, Any], symbols: Sequence[str]) -> dict[str,
     figures["unspliced_fraction"] = _fraction(unspliced, spliced + unspliced)
     figures["mitochondrial_fraction"] = _fraction(n_mitochondrial, n_all)
     return figures
+
+
+def kept_cells(
+    adata: Any, min_counts: int, cuts: Cuts = NO_CUTS, figures: Mapping[str, NDArray[Any]] | None = None
+) -> NDArray[np.int64]:
+    """Rows (int64) of one sample's counts that pass the filter; `figures` are its `cell_figures`, where known."""
+    if figures is None:
+        figures = {names.total_of(names.SPLICED): cell_sums(adata.layers[names.SPLICED])}
+        if cuts.applied:
+            figures = cell_figures(adata.layers, adata.var[names.SYMBOL].tolist())
+    scores = adata.obs.get(names.DOUBLET_SCORE, np.full(adata.n_obs, np.nan))
+    return np.flatnonzero(keep_cells({**figures, names.DOUBLET_SCORE: scores}, min_counts, cuts))
 
 
 def _fraction(part: Any, whole: Any) -> NDArray[np.float64]:

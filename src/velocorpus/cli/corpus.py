@@ -9,6 +9,7 @@ from velocorpus.cli import corpus_change, corpus_jobs, publish
 from velocorpus.cli.corpus_options import (
     CELLS,
     CORPUS,
+    Cut,
     Folder,
     GroupSamples,
     HoldOut,
@@ -37,6 +38,7 @@ def build(
     vocab: Vocab = None,
     min_counts: MinCounts = CELLS.min_counts,
     min_gene_counts: MinGeneCounts = CELLS.min_gene_counts,
+    cut: Cut = None,
     validation_study: Validation = None,
     test_study: Test = None,
     hold_out: HoldOut = None,
@@ -44,6 +46,7 @@ def build(
     seed: Seed = CORPUS.seed,
 ) -> None:
     """Build a corpus from per-sample counts in one process; the same bytes as the workflow's parallel jobs."""
+    from velocorpus.cells.filter import Cuts
     from velocorpus.corpus import build as building
     from velocorpus.corpus.plan import Splits, read_samples
     from velocorpus.corpus.vocabulary import EMPTY, Vocabulary
@@ -59,6 +62,7 @@ def build(
         min_gene_counts=min_gene_counts,
         group_samples=group_samples,
         seed=seed,
+        cuts=Cuts.parse(cut or ()),
         say=say,
     )
 

@@ -8,6 +8,7 @@ import typer
 from velocorpus.cli.corpus_options import (
     CELLS,
     CORPUS,
+    Cut,
     HoldOut,
     Inputs,
     MinCounts,
@@ -28,11 +29,13 @@ def totals(
     counts: Annotated[Path, typer.Argument(help="counts.h5ad or outcome.json of one sample.")],
     out: Annotated[Path, typer.Option(help="The totals file to write.")],
     min_counts: MinCounts = CELLS.min_counts,
+    cut: Cut = None,
 ) -> None:
     """Gene sums of one sample over its kept cells (first job of the workflow's four)."""
+    from velocorpus.cells.filter import Cuts
     from velocorpus.corpus.totals import sample_totals
 
-    one = sample_totals(counts, min_counts=min_counts)
+    one = sample_totals(counts, min_counts=min_counts, cuts=Cuts.parse(cut or ()))
     one.write(out)
     say(
         f"{one.sample}: refused: {one.reason}"
@@ -69,12 +72,14 @@ def shard(
     out_dir: Annotated[Path, typer.Option(help="Folder of shards; one file <group>.<split>.feather per split.")],
     samples: SamplesTable = None,
     min_counts: MinCounts = CELLS.min_counts,
+    cut: Cut = None,
     seed: Seed = CORPUS.seed,
     validation_study: Validation = None,
     test_study: Test = None,
     hold_out: HoldOut = None,
 ) -> None:
     """Write the shards of one group of samples: one file per split, empty where the split has no cell."""
+    from velocorpus.cells.filter import Cuts
     from velocorpus.corpus.lock import locked
     from velocorpus.corpus.plan import Splits, read_samples
     from velocorpus.corpus.totals import sample_name
@@ -93,6 +98,7 @@ def shard(
             splits=held_out(Splits(tuple(validation_study or ()), tuple(test_study or ())), hold_out or (), table),
             min_counts=min_counts,
             seed=seed,
+            cuts=Cuts.parse(cut or ()),
         )
 
 

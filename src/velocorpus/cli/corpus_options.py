@@ -15,6 +15,10 @@ SamplesTable = Annotated[Path | None, typer.Option(help="samples.tsv: study, org
 Vocab = Annotated[Path | None, typer.Option(help="A vocabulary table whose tokens are kept; new genes follow.")]
 MinCounts = Annotated[int, typer.Option(help="A cell is kept when its spliced counts reach this.")]
 MinGeneCounts = Annotated[int, typer.Option(help="A gene is kept when its spliced counts over kept cells reach this.")]
+Cut = Annotated[
+    list[str] | None,
+    typer.Option(help="A further bound, say max_mitochondrial_fraction=0.2 (repeat); what is not known passes."),
+]
 Validation = Annotated[list[str] | None, typer.Option(help="A study held out for validation (repeat).")]
 Test = Annotated[list[str] | None, typer.Option(help="A study held out for the final judgement (repeat).")]
 Seed = Annotated[int, typer.Option(help="Shuffles the cells within a shard.")]

@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "cells": ("importing", "List the cells of a BAM, where nobody gave a list"),
     "count": ("counting", "Count spliced, unspliced and ambiguous molecules of a BAM"),
     "import": ("importing", "Bring in counts that another tool has made"),
+    "doublets": ("doublets", "Score a sample's cells by how much they look like two"),
     "attempt": ("samples", "Run a step of one sample, which a failure sets aside with its reason"),
     "status": ("samples", "What became of every sample: stage, state, reason, cells, cost"),
     "again": ("samples", "Let the next run try failed samples again"),

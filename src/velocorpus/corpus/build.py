@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from velocorpus import names
+from velocorpus.cells.filter import NO_CUTS, Cuts
 from velocorpus.corpus import schema
 from velocorpus.corpus.duplicates import in_words
 from velocorpus.corpus.lock import TOTALS_ASIDE, locked
@@ -39,16 +40,17 @@ def build(
     min_gene_counts: int,
     group_samples: int,
     seed: int,
+    cuts: Cuts = NO_CUTS,
     say: Say = lambda line: None,
 ) -> Path:
     """Build a corpus from counts files or `outcome.json` files, whole or not at all; a corpus at `out` is
     replaced.
     """
     with locked(out), replacing(out) as folder, TemporaryDirectory(dir=folder.parent) as aside:
-        totals, paths = _totals(inputs, min_counts, Path(aside), say)
+        totals, paths = _totals(inputs, min_counts, cuts, Path(aside), say)
         splits = held_out(splits, hold_out, samples or _described(totals, samples))
         vocabulary = build_vocabulary(totals, organisms_of(totals, samples), base)
-        shards = _shards(paths, folder, vocabulary, samples, splits, min_counts, group_samples, seed, 0, say)
+        shards = _shards(paths, folder, vocabulary, samples, splits, min_counts, cuts, group_samples, seed, 0, say)
         write_manifest(
             folder,
             shards=shards,
@@ -81,7 +83,7 @@ def add(
     with locked(folder):
         before = Corpus(folder)
         with _without_strangers(before.path), TemporaryDirectory(prefix=TOTALS_ASIDE, dir=before.path) as aside:
-            totals, paths = _totals(inputs, before.manifest["filter"]["min_counts"], Path(aside), say)
+            totals, paths = _totals(inputs, *_filter(before), Path(aside), say)
             for sample in paths.keys() & set(before.samples[names.SAMPLE].to_pylist()):
                 raise UserMistake(
                     f"Sample {sample} is in the corpus already; add it once, or use `velocorpus corpus replace`."
@@ -120,7 +122,7 @@ def replace_samples(
         before = Corpus(folder)
         with _without_strangers(before.path), TemporaryDirectory(prefix=TOTALS_ASIDE, dir=before.path) as aside:
             present = before.samples_of(samples=gone)
-            totals, paths = _totals(inputs, before.manifest["filter"]["min_counts"], Path(aside), say)
+            totals, paths = _totals(inputs, *_filter(before), Path(aside), say)
             known = set(before.samples[names.SAMPLE].to_pylist())
             for sample in paths.keys() - known - {record["sample"] for record in before.manifest.get("removed", [])}:
                 raise UserMistake(
@@ -160,8 +162,8 @@ def _grow(
             raise UserMistake(f"Study {study} is in the split '{split}' of the corpus and must stay there.")
     vocabulary = build_vocabulary(totals, organisms_of(totals, samples), before.genes)
     start = 1 + max(int(entry["group"][1:]) for entry in was["shards"])
-    seed, min_counts = was["shards"][0]["seed"], was["filter"]["min_counts"]
-    shards = _shards(paths, before.path, vocabulary, samples, splits, min_counts, group_samples, seed, start, say)
+    seed = was["shards"][0]["seed"]
+    shards = _shards(paths, before.path, vocabulary, samples, splits, *_filter(before), group_samples, seed, start, say)
     write_manifest(
         before.path,
         shards=shards,
@@ -195,12 +197,19 @@ def _say_twins(folder: Path, new: set[str], say: Say) -> None:
             say(f"{in_words(pair)}; both are in, take one out with `velocorpus corpus remove`")
 
 
-def _totals(inputs: Sequence[Path], min_counts: int, aside: Path, say: Say) -> tuple[list[Totals], dict[str, Path]]:
+def _filter(corpus: Corpus) -> tuple[int, Cuts]:
+    """What the cells of a corpus were judged by; what comes in later is judged alike."""
+    return corpus.manifest["filter"]["min_counts"], Cuts.of(corpus.manifest["filter"])
+
+
+def _totals(
+    inputs: Sequence[Path], min_counts: int, cuts: Cuts, aside: Path, say: Say
+) -> tuple[list[Totals], dict[str, Path]]:
     """Totals of all samples, kept in `aside`, and each sample's file, in the order given."""
     totals: list[Totals] = []
     paths: dict[str, Path] = {}
     for path in inputs:
-        one = sample_totals(path, min_counts=min_counts)
+        one = sample_totals(path, min_counts=min_counts, cuts=cuts)
         if one.sample in paths:
             raise UserMistake(f"Sample {one.sample} stands in {paths[one.sample]} and in {path}; names are unique.")
         paths[one.sample] = path
@@ -234,6 +243,7 @@ def _shards(
     samples: Samples,
     splits: Splits,
     min_counts: int,
+    cuts: Cuts,
     group_samples: int,
     seed: int,
     start: int,
@@ -250,6 +260,7 @@ def _shards(
             samples=samples,
             splits=splits,
             min_counts=min_counts,
+            cuts=cuts,
             seed=seed,
         )
         say(f"{group}: {len(members)} samples written")

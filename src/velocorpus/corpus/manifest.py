@@ -17,7 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from velocorpus import __version__, names
-from velocorpus.cells.filter import keep_genes
+from velocorpus.cells.filter import Cuts, keep_genes
 from velocorpus.corpus import content, schema
 from velocorpus.corpus.duplicates import Sketch, duplicates, from_table, sketch_shards, to_table
 from velocorpus.corpus.entries import sample_row, shard_entry, sketches_of
@@ -111,10 +111,12 @@ def write_manifest(
             f"The shards hold {rows} cells and the totals {cells}; some group of shards or some "
             "totals file is missing or old."
         )
+    min_counts, cuts = _one(totals, was if before else {})
     if not cells:
+        said = ", ".join(f"{name} {bound}" for name, bound in {"min_counts": min_counts, **cuts.applied}.items())
         raise UserMistake(
-            f"No cell passes the filter: none has {_one(totals, was if before else {})} spliced counts; lower "
-            "--min-counts (`cells.min_counts` of the configuration), or look for what emptied the samples."
+            f"No cell passes the filter ({said}); loosen it (--min-counts and the other cuts, `cells` of the "
+            "configuration), or look for what emptied the samples."
         )
     present = dict(zip(table[names.SAMPLE].to_pylist(), table["counts_digest"].to_pylist(), strict=True))
     refuse_removed(given, (notes or {}).get("removed", was.get("removed", [])))
@@ -133,8 +135,9 @@ def write_manifest(
         "genes_kept": int(vocabulary.kept.sum()),
         "filter": {
             "layer": names.SPLICED,
-            "min_counts": _one(totals, was if before else {}),
+            "min_counts": min_counts,
             "min_gene_counts": min_gene_counts,
+            **asdict(cuts),
         },
         "splits": {k: sorted(v) for k, v in asdict(splits).items()},
         "hold_out": sorted(hold_out),
@@ -206,11 +209,14 @@ def _succession(
     return (was["version"], was["follows"]) if unchanged else (was["version"] + 1, sha256(newest))
 
 
-def _one(totals: Sequence[Totals], was: Mapping[str, Any]) -> int:
+def _one(totals: Sequence[Totals], was: Mapping[str, Any]) -> tuple[int, Cuts]:
     """The one cell filter that all samples were judged by."""
-    found = {one.min_counts for one in totals} | ({was["filter"]["min_counts"]} if was else set())
+    found = {(one.min_counts, one.cuts) for one in totals}
+    if was:
+        found.add((was["filter"]["min_counts"], Cuts.of(was["filter"])))
     if len(found) != 1:
-        raise UserMistake(f"The totals were made with different cell filters (min_counts {sorted(found)}); use one.")
+        said = "; ".join(sorted(str({"min_counts": least, **cuts.applied}) for least, cuts in found))
+        raise UserMistake(f"The totals were made with different cell filters ({said}); use one.")
     return found.pop()
 
 

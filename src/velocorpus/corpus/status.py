@@ -74,19 +74,28 @@ def _row(sample: str, study: str, results: Path) -> Row:
     if not path.exists():
         return Row(sample, study, "", PENDING, "not run to its end yet", None, *costs)
     outcome = read_outcome(path)
-    reason, cells = outcome.reason, None
-    totals = results / "totals" / f"{sample}.feather"
-    if outcome.state == "ok" and totals.exists():
-        with pa.memory_map(str(totals)) as file:
-            about: dict[str, Any] = schema.metadata_of(pa.ipc.open_file(file).schema) or {}
+    cells, about = None, _totals(results / "totals" / f"{sample}.feather")
+    if outcome.state == "ok" and about.get("reason"):
+        outcome = refusal_at(results / "doublets" / sample / OUTCOME_FILE) or outcome
+    reason = outcome.reason
+    if outcome.state == "ok":
         figures = about.get("figures", {})
         cells = figures.get("cells")
         if cells == 0:
-            reason = f"none of its {figures['cells_in']} cells has {about['min_counts']} spliced counts"
+            cuts = "".join(f", {name} {bound}" for name, bound in about["cuts"].items())
+            reason = f"none of its {figures['cells_in']} cells has {about['min_counts']} spliced counts{cuts}"
     # Rows that came above it, or a stricter limit, do not take away what is counted.
     if outcome.state == "ok" and (twin := refusal_at(results / "understood" / sample / "duplicates.json")):
         reason = f"{twin.reason} It was counted before and stays in the corpus."
     return Row(sample, study, outcome.stage, outcome.state, reason, cells, *costs)
+
+
+def _totals(path: Path) -> dict[str, Any]:
+    """What a sample's totals say of it; nothing before they are made."""
+    if not path.exists():
+        return {}
+    with pa.memory_map(str(path)) as file:
+        return schema.metadata_of(pa.ipc.open_file(file).schema) or {}
 
 
 def _costs(sample: str, results: Path) -> tuple[float, float, float]:

@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 
 from velocorpus import names
-from velocorpus.cells.filter import cell_sums, gene_sums, keep_cells
+from velocorpus.cells.filter import NO_CUTS, Cuts, gene_sums
+from velocorpus.cells.qc import kept_cells
 from velocorpus.corpus import schema
 from velocorpus.corpus.plan import ENSEMBL_GENE
 from velocorpus.corpus.vocabulary import EMPTY, Vocabulary, read_layout, read_table, write_table
@@ -42,6 +43,7 @@ class Totals:
     ambiguous_present: bool = False
     source: dict[str, Any] = field(default_factory=dict)
     reason: str = ""
+    cuts: Cuts = NO_CUTS
 
     @property
     def genes(self) -> pa.Table:
@@ -57,7 +59,8 @@ class Totals:
 
     def write(self, path: Path | str) -> None:
         """Write as Feather; everything but the genes goes into the schema's metadata."""
-        value = {k: v for k, v in self.__dict__.items() if k != "stored"} | {"kind": "totals"}
+        value = {k: v for k, v in self.__dict__.items() if k != "stored"}
+        value |= {"kind": "totals", "cuts": self.cuts.applied}
         with replacing(path) as aside:
             write_table(
                 self.genes.replace_schema_metadata({schema.METADATA: json.dumps(value, sort_keys=True)}),
@@ -70,7 +73,7 @@ class Totals:
         value = schema.metadata_of(read_layout(path, "totals file"))
         if not value or value.pop("kind", "") != "totals":
             raise UserMistake(f"{path} is not a totals file; make it with `velocorpus corpus totals`.")
-        return cls(stored=Path(path), **value)
+        return cls(stored=Path(path), cuts=Cuts(**value.pop("cuts")), **value)
 
 
 def read_sample(path: Path | str) -> tuple[str, Any, str]:
@@ -100,18 +103,18 @@ def sample_name(path: Path | str) -> str:
     return stored_sample(path)
 
 
-def sample_totals(path: Path | str, *, min_counts: int) -> Totals:
+def sample_totals(path: Path | str, *, min_counts: int, cuts: Cuts = NO_CUTS) -> Totals:
     """Totals of one sample, from its counts file or its `outcome.json`."""
     sample, adata, reason = read_sample(path)
     if adata is None:
-        return Totals(sample, schema.TOTALS_SCHEMA.empty_table(), min_counts, reason=reason)
+        return Totals(sample, schema.TOTALS_SCHEMA.empty_table(), min_counts, reason=reason, cuts=cuts)
     versioned = [gene for gene in adata.var_names if split_version(gene)[1]]
     if versioned:
         raise UserMistake(
             f"{path} has {len(versioned)} gene ids with a version (first: {versioned[0]}); a gene has one token, "
             "whatever its version: bring the counts in with `velocorpus import`, which takes versions off."
         )
-    kept = np.flatnonzero(keep_cells(cell_sums(adata.layers[names.SPLICED]), min_counts))
+    kept = kept_cells(adata, min_counts, cuts)
     columns: dict[str, Any] = {
         names.GENE_ID: adata.var_names.tolist(),
         names.SYMBOL: adata.var[names.SYMBOL].astype(str).tolist(),
@@ -130,6 +133,7 @@ def sample_totals(path: Path | str, *, min_counts: int) -> Totals:
         str(meta["content_digest"]),
         bool(meta["ambiguous_present"]),
         meta["source"],
+        cuts=cuts,
     )
 
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from velocorpus import names
-from velocorpus.cells.filter import keep_cells, keep_genes
+from velocorpus.cells.filter import Cuts, keep_cells, keep_genes
 from velocorpus.corpus import content, schema
 from velocorpus.corpus.duplicates import duplicates, from_table, sketch_shards, to_table
 from velocorpus.corpus.entries import shard_entry
@@ -121,8 +121,11 @@ def _cells(corpus: Corpus, path: Path, batch: pa.RecordBatch, sums: Sums, lanes:
         for name, values in ((names.total_of(layer), running[indptr]), (names.genes_of(layer), indptr)):
             if not np.array_equal(np.diff(values), batch[name].to_numpy(zero_copy_only=False)):
                 yield f"{path}: a cell's {name} is not what its counts give."
-    spliced = batch[names.total_of(names.SPLICED)].to_numpy(zero_copy_only=False)
-    if not keep_cells(spliced, corpus.manifest["filter"]["min_counts"]).all():
+    cuts = Cuts.of(corpus.manifest["filter"])
+    judged = {
+        name: batch[name].to_numpy(zero_copy_only=False) for name in (names.total_of(names.SPLICED), *cuts.columns)
+    }
+    if not keep_cells(judged, corpus.manifest["filter"]["min_counts"], cuts).all():
         yield f"{path} has a cell that does not pass the filter."
     sums.add(batch, layers, lanes)
 

@@ -22,6 +22,7 @@ from velocorpus.cells.qc import cell_figures, kept_cells
 from velocorpus.corpus import content, schema
 from velocorpus.corpus.content import Lanes
 from velocorpus.corpus.encoding import EncodedLayer, Rows, encode_layer
+from velocorpus.corpus.ordering import by_token
 from velocorpus.corpus.plan import Splits, describe, shard_name
 from velocorpus.corpus.spill import Spill
 from velocorpus.corpus.totals import read_sample
@@ -32,7 +33,7 @@ from velocorpus.files import replacing
 # Bytes of a layer that a record batch can hold: the offsets of an Arrow list are 32 bits wide.
 MOST_BYTES = 2**31 - 1
 # Cells that are encoded at once: what this takes beside the sample's matrices is bounded.
-CHUNK_CELLS = 2048
+CHUNK_CELLS = 512
 
 
 def write_shards(
@@ -87,26 +88,21 @@ def encode_cells(
             f"Sample {sample}: the vocabulary has no gene {wrong[0]} of {organism} ({len(wrong)} such genes); make the "
             "vocabulary from the totals of all samples (`velocorpus corpus vocab`)."
         )
+    columns: dict[str, Any] = {
+        names.BARCODE: adata.obs[names.BARCODE].astype(str).to_numpy()[every],
+        names.SAMPLE: [sample] * len(every),
+        names.ORGANISM: [organism] * len(every),
+        **{name: pa.array(values[every], from_pandas=True) for name, values in figures.items()},
+        **{name: _label(adata.obs.get(name), kind, every) for name, kind in schema.LABELS.items()},
+    }
+    obs = pa.table({f.name: columns[f.name] for f in schema.OBS_FIELDS}, schema=pa.schema(schema.OBS_FIELDS))
     first = vocabulary.first.get(organism, 0)
     for start in range(0, len(every), CHUNK_CELLS):
-        kept = every[start : start + CHUNK_CELLS]
-        layers, csr = {}, {}
-        for layer in names.LAYERS:
-            matrix = adata.layers[layer][kept]
-            csr[layer] = (matrix.indptr.astype(np.int64), *_by_token(matrix, tokens_G))
-            indptr, tokens, counts = csr[layer]
-            layers[layer] = encode_layer(indptr, tokens - first, counts)
-        barcodes = adata.obs[names.BARCODE].astype(str).to_numpy()[kept].tolist()
-        cell_ids = [names.cell_id(sample, barcode) for barcode in barcodes]
-        columns: dict[str, Any] = {
-            names.BARCODE: barcodes,
-            names.SAMPLE: [sample] * len(kept),
-            names.ORGANISM: [organism] * len(kept),
-            **{name: pa.array(values[kept], from_pandas=True) for name, values in figures.items()},
-            **{name: _label(adata.obs.get(name), kind, kept) for name, kind in schema.LABELS.items()},
-        }
-        obs = pa.table({f.name: columns[f.name] for f in schema.OBS_FIELDS}, schema=pa.schema(schema.OBS_FIELDS))
-        yield obs, layers, content.content_sum(cell_ids, genes, csr)
+        kept, about = every[start : start + CHUNK_CELLS], obs.slice(start, CHUNK_CELLS)
+        csr = {layer: by_token(adata.layers[layer], kept, tokens_G - first) for layer in names.LAYERS}
+        cell_ids = [names.cell_id(sample, barcode) for barcode in about[names.BARCODE].to_pylist()]
+        digest = content.content_sum(cell_ids, genes[first:], csr)
+        yield about, {layer: encode_layer(*csr[layer]) for layer in names.LAYERS}, digest
 
 
 def write_shard(path: Path, spill: Spill, about: Mapping[str, Any], vocabulary: Vocabulary) -> Path:
@@ -139,14 +135,6 @@ def _remove_if_empty(folder: Path) -> None:
     """Nothing is left of a refused group, nor a folder that was made for it."""
     with suppress(OSError):
         folder.rmdir()
-
-
-def _by_token(matrix: Any, tokens_G: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Tokens ascending within each row, and their counts."""
-    tokens = tokens_G[matrix.indices]
-    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    order = np.lexsort((tokens, rows))
-    return tokens[order], matrix.data[order].astype(np.int64)
 
 
 def _order(n: int, word: str) -> NDArray[np.int64]:

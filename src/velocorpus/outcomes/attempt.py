@@ -97,21 +97,21 @@ def again(results: Path, states: Collection[str], samples: Collection[str] = ())
     For causes that neither a table nor a file shows: a host that is back, more memory, a mended program.
     """
     for sample in samples:
-        if refusal_at(results / "counts" / sample / OUTCOME_FILE) is None:
+        if all(refusal_at(results / stage / sample / OUTCOME_FILE) is None for stage in ("counts", "doublets")):
             raise UserMistake(f"No sample '{sample}' is set aside in {results}; see `velocorpus status`.")
-    found = [
-        path
-        for folder in sorted(results.glob("counts/*"))
+    found = {
+        path: None
+        for folder in sorted([*results.glob("counts/*"), *results.glob("doublets/*")])
         if (outcome := refusal_at(folder / OUTCOME_FILE)) is not None
         and outcome.state in states
         and (not samples or outcome.sample in samples)
         for pattern in (f"*/{folder.name}/**/*", f"*/{folder.name}.*", f"*/*/{folder.name}.*")
         for path in sorted(results.glob(pattern))
         if getattr(refusal_at(path), "sample", None) == folder.name
-    ]
+    }
     for path in found:
         path.unlink()
-    return found
+    return list(found)
 
 
 def _end(outcome: Outcome, made: Sequence[Path], scratch: Path | None) -> None:

@@ -66,15 +66,31 @@ def test_a_mistake_is_one_sentence_from_both_sides(tmp_path, file, old, new, sai
     assert "Traceback" not in planned.stderr
 
 
+def commands_for_the_corpus(folder: Path, config: Path) -> list[str]:
+    """The shell commands that a dry run of a configuration plans up to the manifest, a line each."""
+    planned = snakemake(
+        folder, "--configfile", str(config), "--dry-run", "--printshellcmds", "results/corpus/manifest.json"
+    )
+    return [" ".join(line.split()) for line in planned.stdout.splitlines() if "velocorpus " in line]
+
+
+def test_scores_and_cuts_are_planned_where_they_are_asked_for(tmp_path):
+    config = copy_of_tiny(tmp_path)
+    asked = "cells:\n  score_doublets: true\n  cuts: {max_doublet_score: 0.3}\n"
+    config.write_text(config.read_text().replace("cells:\n", asked, 1))
+    commands = commands_for_the_corpus(tmp_path, config)
+    totals, shards = ([line for line in commands if f"corpus {job}" in line] for job in ("totals", "shard"))
+    assert len(totals) == sum("velocorpus attempt doublets" in line for line in commands) > len(shards) > 0
+    assert all("results/doublets/" in line and "--cut max_doublet_score=0.3" in line for line in [*totals, *shards])
+
+
 def test_shards_and_manifest_hold_out_the_studies_of_a_rule(tmp_path):
     config = copy_of_tiny(tmp_path)
     config.write_text(config.read_text().replace("corpus:\n", "corpus:\n  hold_out: [test:tissue=pancreas]\n", 1))
-    planned = snakemake(
-        tmp_path, "--configfile", str(config), "--dry-run", "--printshellcmds", "results/corpus/manifest.json"
-    )
-    commands = [line for line in planned.stdout.splitlines() if "velocorpus corpus " in line]
+    commands = commands_for_the_corpus(tmp_path, config)
     held_out = {"sim_02", "sim_b", "sim_04"}
-    shards = [words for line in commands if "corpus shard" in (words := " ".join(line.split()))]
+    assert not [line for line in commands if "--cut" in line or "doublets" in line]
+    shards = [line for line in commands if "corpus shard" in line]
     assert {study for words in shards for study in re.findall(r"--test-study (\S+)", words)} == held_out
     (manifest,) = (line for line in commands if "corpus manifest" in line)
     assert set(re.findall(r"--test-study (\S+)", manifest)) == held_out

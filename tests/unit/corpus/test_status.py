@@ -85,3 +85,11 @@ def test_telling_needs_no_compiler():
     )
     code = f"import sys, {modules}; sys.exit(bool({{'numba', 'pandas', 'anndata'}} & {{*sys.modules}}))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_sample_that_is_set_aside_after_its_counts_is_told(results):
+    Totals("b", schema.TOTALS_SCHEMA.empty_table(), 100, reason="Killed.").write(results / "totals/b.feather")
+    path = results / "doublets/b/outcome.json"
+    write_outcome(path, sample="b", state="failed", reason="Killed.", stage="doublets")
+    row = status(SAMPLES, results)[0]
+    assert (row.stage, row.state, row.reason, row.cells) == ("doublets", "failed", "Killed.", None)

@@ -138,3 +138,11 @@ def test_only_the_named_samples_are_tried_again(results):
 def test_a_name_that_was_not_set_aside_is_said(results):
     with pytest.raises(UserMistake, match="'c'"):
         attempts.again(results, ["failed"], ["c"])
+
+
+def test_a_sample_that_failed_after_its_counts_is_tried_again_from_there(results):
+    for sample in "ac":
+        path = results / f"doublets/{sample}/outcome.json"
+        write_outcome(path, sample=sample, state="failed", reason="Why.", stage="doublets")
+    assert attempts.again(results, ["failed"], ["c"]) == [results / "doublets/c/outcome.json"]
+    assert results / "doublets/a/outcome.json" in attempts.again(results, ["failed"])

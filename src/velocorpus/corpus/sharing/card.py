@@ -8,11 +8,12 @@ import csv
 import io
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from velocorpus import names
+from velocorpus.cells.filter import Cuts
 from velocorpus.corpus.info import corpus_figures
 from velocorpus.corpus.reader import Corpus
 from velocorpus.corpus.sharing.contents import CARD_FILE, STUDIES_FILE
@@ -104,9 +105,9 @@ def card(corpus: Corpus, studies: dict[str, dict[str, str]]) -> str:
         "How it was filtered": [
             f"A cell is in when its {manifest['filter']['layer']} counts over all genes reach "
             f"{manifest['filter']['min_counts']:,}: {manifest['cells']:,} of "
-            f"{sum(row['cells_in'] for row in rows):,} cells. A gene is marked `kept` in `genes.feather` when its "
-            f"{manifest['filter']['layer']} counts over these cells reach {manifest['filter']['min_gene_counts']:,}; "
-            "counts of the others are here too, and left out on reading.",
+            f"{sum(row['cells_in'] for row in rows):,} cells. {_cuts(manifest)}A gene is marked "
+            f"`kept` in `genes.feather` when its {manifest['filter']['layer']} counts over these cells reach "
+            f"{manifest['filter']['min_gene_counts']:,}; counts of the others are here too, and left out on reading.",
         ],
         "Known limits": [_bullets(_limits(manifest, rows, studies))],
         "How to cite": [
@@ -194,6 +195,12 @@ def _study_row(about: dict[str, str], rows: Sequence[dict[str, Any]]) -> list[st
     figures = f"{len(rows):,}", f"{sum(row['cells'] for row in rows):,}"
     first, rest = values(names.ORGANISM), (about["licence"] or UNKNOWN, about["url"])
     return [about[names.STUDY], about["title"], first, values("tissue"), values("split"), *figures, *rest]
+
+
+def _cuts(manifest: Mapping[str, Any]) -> str:
+    applied = Cuts.of(manifest["filter"]).applied
+    bounds = ", ".join(f"{name} {bound:g}" for name, bound in applied.items())
+    return f"Further bounds: {bounds}; a cell whose value is not known passes. " if applied else ""
 
 
 def _limits(

@@ -3,6 +3,7 @@ import pytest
 import yaml
 from corpus_makers import HUMAN, MOUSE, make_corpus, make_counts
 
+from velocorpus.cells.filter import Cuts
 from velocorpus.corpus import Corpus
 from velocorpus.corpus.plan import Splits
 from velocorpus.corpus.reader import read_batches
@@ -63,6 +64,12 @@ def test_the_card_counts_cells_samples_and_studies_by_split(folder, tmp_path):
     assert f"| train | 40 | 2 | 2 | {size['train']:,} |" in text
     assert "60 cells of 3 samples and 3 studies of human and mouse" in text
     assert Corpus(folder).digest in text
+
+
+def test_the_card_tells_of_cuts_only_where_there_are_some(folder, tmp_path):
+    assert "Further bounds" not in card_of(folder, tmp_path / "1")
+    inputs, cuts = [make_counts(tmp_path, "a", n_cells=20)], Cuts(max_mitochondrial_fraction=0.5)
+    assert "max_mitochondrial_fraction 0.5;" in card_of(make_corpus(tmp_path / "c", inputs, cuts=cuts), tmp_path / "2")
 
 
 def test_licences_and_citations_come_from_the_table_of_studies(folder, tmp_path):

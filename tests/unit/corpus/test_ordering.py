@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -15,7 +17,7 @@ def test_cells_by_token_are_the_columns_in_the_order_of_their_tokens(n_genes):
     wanted = np.zeros((len(rows), n_genes + 70), int)
     wanted[:, tokens] = matrix[rows].toarray()
     assert np.array_equal(sparse.csr_matrix((counts, found, indptr), wanted.shape).toarray(), wanted)
-    assert all((np.diff(found[start:end]) > 0).all() for start, end in zip(indptr[:-1], indptr[1:], strict=True))
+    assert all((np.diff(found[start:end]) > 0).all() for start, end in pairwise(indptr))
 
 
 def test_no_cells_and_cells_without_counts_are_empty():

@@ -105,13 +105,13 @@ def write_manifest(
     organisms = dict(zip(*(table[column].to_pylist() for column in (names.SAMPLE, names.ORGANISM)), strict=True))
     vocabulary = add_totals(vocabulary, given, organisms)
     vocabulary = replace(vocabulary, kept=keep_genes(vocabulary.totals[names.total_of(names.SPLICED)], min_gene_counts))
+    min_counts, cuts = _one(totals, was if before else {})
     rows, cells = sum(e["rows"] for e in entries), sum(table["cells"].to_pylist())
     if rows != cells:
         raise UserMistake(
             f"The shards hold {rows} cells and the totals {cells}; some group of shards or some "
             "totals file is missing or old."
         )
-    min_counts, cuts = _one(totals, was if before else {})
     if not cells:
         said = ", ".join(f"{name} {bound}" for name, bound in {"min_counts": min_counts, **cuts.applied}.items())
         raise UserMistake(

@@ -12,6 +12,8 @@ from velocorpus.cells.filter import Cuts
 from velocorpus.cli.corpus_jobs import app
 from velocorpus.corpus import Corpus
 from velocorpus.corpus.build import add
+from velocorpus.corpus.manifest import write_manifest
+from velocorpus.corpus.plan import Splits
 from velocorpus.corpus.totals import Totals, sample_totals
 from velocorpus.corpus.verify import verify
 from velocorpus.errors import UserMistake
@@ -79,16 +81,18 @@ def test_jobs_with_cuts_make_the_corpus_that_build_makes(tmp_path, inputs):
 
 
 def test_totals_with_other_cuts_make_no_corpus(tmp_path, inputs):
-    from velocorpus.corpus.manifest import write_manifest
-    from velocorpus.corpus.plan import Splits
-    from velocorpus.corpus.vocabulary import EMPTY
-
     totals = [sample_totals(inputs[0], min_counts=1), sample_totals(inputs[1], min_counts=1, cuts=CUTS)]
     totals[1].write(tmp_path / "t")
     assert Totals.read(tmp_path / "t").cuts == CUTS
-    with pytest.raises(UserMistake):
+    with pytest.raises(UserMistake, match=r"different cell filters .*max_doublet_score': 0.5.*; \{'min_counts': 1\}"):
         write_manifest(
-            tmp_path, shards=[], totals=totals, vocabulary=EMPTY, samples={}, splits=Splits(), min_gene_counts=0
+            tmp_path,
+            shards=[],
+            totals=totals,
+            vocabulary=Corpus(make_corpus(tmp_path / "c", inputs)).genes,
+            samples={},
+            splits=Splits(),
+            min_gene_counts=0,
         )
 
 

@@ -26,23 +26,24 @@ def read_array(dataset: h5py.Dataset) -> NDArray[Any]:
     shuffled = filters == [h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_DEFLATE] and dataset.dtype.itemsize == 4
     if not shuffled and filters != [h5py.h5z.FILTER_DEFLATE]:
         return np.asarray(dataset[:])
-    (size,) = dataset.chunks
-    out = np.empty(-(-len(dataset) // size) * size, dataset.dtype)
-    for start in range(0, len(dataset), size):
+    (size,), dtype, n = dataset.chunks, dataset.dtype, len(dataset)
+    out = np.empty(-(-n // size) * size, dtype)
+    for start in range(0, n, size):
         skipped, packed = dataset.id.read_direct_chunk((start,))
         if skipped:
             return np.asarray(dataset[:])
-        raw = np.frombuffer(deflate.zlib_decompress(packed, size * dataset.dtype.itemsize), np.uint8)
+        raw = np.frombuffer(deflate.zlib_decompress(packed, size * dtype.itemsize), np.uint8)
         if shuffled:
             _unshuffle(raw, out[start : start + size].view(np.uint32))
         else:
-            out[start : start + size] = raw.view(dataset.dtype)
-    return out[: len(dataset)]
+            out[start : start + size] = raw.view(dtype)
+    return out[:n]
 
 
 @compiled
 def _unshuffle(planes: Any, out: Any) -> None:  # pragma: no cover - compiled
     n = len(out)
-    for i in range(n):
-        low = np.uint32(planes[i]) | np.uint32(planes[n + i]) << np.uint32(8)
-        out[i] = low | np.uint32(planes[2 * n + i]) << np.uint32(16) | np.uint32(planes[3 * n + i]) << np.uint32(24)
+    a, b, c, d = planes[:n], planes[n : 2 * n], planes[2 * n : 3 * n], planes[3 * n : 4 * n]
+    for i in range(n):  # as slices, so that no index can be negative and the loop becomes vector instructions
+        low = np.uint32(a[i]) | np.uint32(b[i]) << np.uint32(8)
+        out[i] = low | np.uint32(c[i]) << np.uint32(16) | np.uint32(d[i]) << np.uint32(24)

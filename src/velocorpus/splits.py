@@ -45,7 +45,7 @@ def hold_out(
     Refused: a rule of another form, of an unknown column, or that no sample meets (unless `lenient`); a study that two
     splits claim.
     """
-    studies = {"validation": set(splits.validation), "test": set(splits.test)}
+    studies = {"validation": list(splits.validation), "test": list(splits.test)}
     for rule in rules:
         match = _RULE.fullmatch(rule)
         if not match or match[2] not in names.SAMPLE_FIELDS:
@@ -61,5 +61,5 @@ def hold_out(
                 f"The rule '{rule}' meets no sample; the column '{column}' of samples.tsv (--samples) has "
                 f"{', '.join(values) or 'no value'}."
             )
-        studies[split] |= found
-    return Splits(*(tuple(sorted(studies[split])) for split in ("validation", "test")))
+        studies[split] += sorted(found.difference(studies[split]))
+    return Splits(*(tuple(studies[split]) for split in ("validation", "test")))

@@ -4,7 +4,6 @@ Pairs of the sample's own cells are added up, and a cell's score is the share of
 probability by the rate that is expected. A score, not a verdict: its scale differs between samples.
 """
 
-import logging
 from importlib.metadata import version
 from typing import Any
 
@@ -32,10 +31,17 @@ def score_doublets(counts: Any, seed: int) -> tuple[NDArray[np.float64], str]:
     if len(rows) < MIN_CELLS:
         return scores, f"{len(rows)} cells have {MIN_GENES} genes or more, {MIN_CELLS} are needed"
     adata = ad.AnnData(counts[rows].astype(np.float32))
-    logging.getLogger("scanpy").setLevel(logging.ERROR)
     try:
         # The threshold is for calls, which nobody reads here; without one scanpy wants scikit-image.
-        sc.pp.scrublet(adata, n_prin_comps=COMPONENTS, threshold=0.0, random_state=seed, verbose=False)
+        # Neighbours are exact, so that scores do not depend on threads.
+        sc.pp.scrublet(
+            adata,
+            n_prin_comps=COMPONENTS,
+            use_approx_neighbors=False,
+            threshold=0.0,
+            random_state=seed,
+            verbose=False,
+        )
     except ValueError as error:
         if "n_components" not in str(error):
             raise

@@ -5,7 +5,7 @@ python benchmarks/realistic.py --out FOLDER [--samples 20] [--cells 10000] [--se
 Not biology: cells of 24 types; a gene's share is log-normal, its unspliced share follows the spliced one loosely, a
 type moves each gene's share and a cell's depth is log-normal. Molecules are drawn one by one. The log-normals' widths
 are solved for so that the median cell expresses as many genes, with as many molecules, as `MEDIANS` says. A sample of
-10,000 cells takes about 20 seconds of a core and 200 MB.
+10,000 cells takes about 20 seconds of a core and 150 MB.
 """
 
 import argparse

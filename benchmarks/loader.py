@@ -113,8 +113,8 @@ def main() -> None:
             if printed := child(pythons[name], name, options.data, "--seed", str(10 * turn)):
                 runs[name].append(json.loads(printed.splitlines()[-1]))
                 say(f"turn {turn + 1}, {name}: {runs[name][-1]}")
-    print("| reader | cells/s per CPU-second, median (all turns) | cells/s | peak GB | bytes a cell |")
-    print("|---|--:|--:|--:|--:|")
+    print("| reader | cells/s per CPU-second, median (all turns) | in the kernel | cells/s | peak GB | bytes a cell |")
+    print("|---|--:|--:|--:|--:|--:|")
     for name, found in runs.items():
         if not found:
             continue
@@ -122,8 +122,9 @@ def main() -> None:
         wall = statistics.median(run["cells"] / run["wall_s"] for run in found)
         peak = max(run["peak_gb"] for run in found)
         per_cell = size(options.data / READERS[name].files) / found[0]["cells"]
-        every = ", ".join(f"{rate:,.0f}" for rate in rates)
-        print(f"| {name} | {statistics.median(rates):,.0f} ({every}) | {wall:,.0f} | {peak:.2f} | {per_cell:,.0f} |")
+        kernel = statistics.median(run["kernel_s"] / run["cpu_s"] for run in found)
+        every = f"{statistics.median(rates):,.0f} ({', '.join(f'{rate:,.0f}' for rate in rates)})"
+        print(f"| {name} | {every} | {kernel:.0%} | {wall:,.0f} | {peak:.2f} | {per_cell:,.0f} |")
     totals = {(run["cells"], run["total"]) for found in runs.values() for run in found}
     print("Cells and sum of counts of an epoch:", "; ".join(f"{n:,} and {total:,.0f}" for n, total in sorted(totals)))
     if len(totals) > 1:

@@ -11,6 +11,7 @@ import importlib
 import itertools
 import json
 import re
+import resource
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -298,14 +299,16 @@ def warm_up(epoch: Epoch, seed: int) -> None:
 def measured(epoch: Epoch, seed: int) -> dict[str, float]:
     """One epoch timed, after a little of another for what is compiled; then once more and summed, to compare."""
     warm_up(epoch, seed + 1)
-    cpu, wall = time.process_time(), time.perf_counter()
+    before, wall = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
     for batch in epoch(seed):
         del batch
-    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    after, wall = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter() - wall
     peak = re.findall(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text())
     totals = [total_of(batch) for batch in epoch(seed)]
     n_cells, total = (sum(one[i] for one in totals) for i in (0, 1))
-    return {"cells": n_cells, "total": total, "cpu_s": cpu, "wall_s": wall, "peak_gb": int(peak[0]) * 1024 / 1e9}
+    kernel = after.ru_stime - before.ru_stime
+    used = {"cpu_s": after.ru_utime - before.ru_utime + kernel, "kernel_s": kernel, "wall_s": wall}
+    return {"cells": n_cells, "total": total, **used, "peak_gb": int(peak[0]) * 1024 / 1e9}
 
 
 def main() -> None:

@@ -100,8 +100,10 @@ def gene_sums(matrix: Any, cells: NDArray[np.int64]) -> tuple[NDArray[np.int64],
 def _cell_sums(indptr: Any, indices: Any, data: Any, counted: Any) -> Any:  # pragma: no cover - compiled
     out = np.zeros(len(indptr) - 1, np.int64)
     for cell in range(len(out)):
+        total = np.int64(0)
         for i in range(indptr[cell], indptr[cell + 1]):
-            out[cell] += data[i] * counted[indices[i]]
+            total += data[i] * counted[indices[i]]
+        out[cell] = total
     return out
 
 

@@ -65,10 +65,13 @@ def _add_layer(
     sums: Any, genes: Any, layer: Any, indptr: Any, indices: Any, data: Any
 ) -> None:  # pragma: no cover - compiled
     for row in range(len(indptr) - 1):
+        left = right = np.uint64(0)
         for i in range(indptr[row], indptr[row + 1]):
-            value = np.uint64(data[i]) * np.uint64(4) + layer
-            for lane in range(2):
-                sums[row, lane] += mix(genes[indices[i], lane] + mix(value))
+            value = mix(np.uint64(data[i]) * np.uint64(4) + layer)
+            left += mix(genes[indices[i], 0] + value)
+            right += mix(genes[indices[i], 1] + value)
+        sums[row, 0] += left
+        sums[row, 1] += right
 
 
 @compiled

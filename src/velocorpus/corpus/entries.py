@@ -56,16 +56,26 @@ def sample_row(one: Totals, samples: Mapping[str, Mapping[str, str]], splits: Sp
     return pa.Table.from_pylist([row], schema=schema.SAMPLES_SCHEMA)
 
 
-def sketches_of(shards: Iterable[Path], split_of: Mapping[str, str]) -> dict[str, Sketch]:
-    """Sketches of the samples in new shards; a cell in a shard of another split than its study's is refused."""
+def sketches_of(shards: Iterable[Path], known: Mapping[str, tuple[str, str]]) -> dict[str, Sketch]:
+    """Sketches of the samples in new shards; `known` are the split and the counts' digest of each sample.
+
+    Refused: a shard of other counts than the sample's totals, and a cell in a shard of another split than its study's.
+    """
     found: dict[str, Sketch] = {}
     for path in shards:
-        split = shard_about(path)["split"]
+        about = shard_about(path)
+        split = about["split"]
+        for sample, digest in about["counts"].items():
+            if known.get(sample, (split, digest))[1] != digest:
+                raise UserMistake(
+                    f"The shard {path} was made of other counts of sample {sample} than the sample's totals; make both "
+                    "again."
+                )
         for sample, sketch in sketch_shards([path]).items():
-            if split_of.get(sample, split) != split:
+            if known.get(sample, (split, ""))[0] != split:
                 raise UserMistake(
                     f"The shard {path} is of the split '{split}' and has cells of sample {sample}, whose study belongs "
-                    f"to '{split_of[sample]}'; make the shards of its group again."
+                    f"to '{known[sample][0]}'; make the shards of its group again."
                 )
             found[sample] = found.get(sample, EMPTY) + sketch
     return found

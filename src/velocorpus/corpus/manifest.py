@@ -120,7 +120,8 @@ def write_manifest(
         )
     present = dict(zip(table[names.SAMPLE].to_pylist(), table["counts_digest"].to_pylist(), strict=True))
     refuse_removed(given, (notes or {}).get("removed", was.get("removed", [])))
-    new = sketches_of(shards, dict(zip(present, table["split"].to_pylist(), strict=True)))
+    made_of = zip(table["split"].to_pylist(), present.values(), strict=True)
+    new = sketches_of(shards, dict(zip(present, made_of, strict=True)))
     sketches = (before.sketches if before else {}) | new
     missing = {**(was["missing"] if before else {}), **{t.sample: t.reason for t in totals if t.refused}}
     twins = [pair for pair in was.get("duplicates", ()) if before and present.keys() - new.keys() >= {*pair["samples"]}]

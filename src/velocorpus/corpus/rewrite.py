@@ -100,8 +100,9 @@ def rewrite_shard(
             sums.add(batch.take(rows), decoded(batch, rows, genes), lanes)
     about = schema.metadata_of(layout) or {}
     digest = content.to_hex(staying.digest - before)
+    counts = {sample: about["counts"][sample] for sample in sorted(samples)}
     layout = schema.with_metadata(
-        layout, about | {"rows": n_rows, "samples": sorted(samples), "content_digest": digest}
+        layout, about | {"rows": n_rows, "samples": sorted(samples), "counts": counts, "content_digest": digest}
     )
     options = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", schema.COMPRESSION_LEVEL))
     with replacing(name(digest)) as aside, pa.ipc.new_file(str(aside), layout, options=options) as file:

@@ -76,17 +76,17 @@ class Totals:
         return cls(stored=Path(path), cuts=Cuts(**value.pop("cuts")), **value)
 
 
-def read_sample(path: Path | str) -> tuple[str, Any, str]:
+def read_sample(path: Path | str, *, check: bool = True) -> tuple[str, Any, str]:
     """(sample, AnnData, "") of a counts file or of an `ok` outcome; (sample, None, reason) of a refused
-    outcome.
+    outcome. `check`: see `read_counts`.
     """
     if Path(path).suffix != ".json":
-        adata = read_counts(path)
+        adata = read_counts(path, check=check)
         return str(adata.uns[names.UNS]["sample"]), adata, ""
     outcome = read_outcome(path)
     if outcome.state != "ok":
         return outcome.sample, None, outcome.reason or f"{outcome.state} without a reason"
-    adata = read_counts(counts_of(path))
+    adata = read_counts(counts_of(path), check=check)
     found = (str(adata.uns[names.UNS]["sample"]), str(adata.uns[names.UNS]["content_digest"]))
     if found != (outcome.sample, outcome.counts_digest):
         raise UserMistake(

@@ -208,7 +208,7 @@ def test_a_study_stays_in_its_split_when_the_corpus_grows(tmp_path, inputs):
     [
         ({"splits": Splits(validation=("nobody",))}, "held-out study 'nobody' has no sample"),
         ({"samples": {"a": {"study": "s", "organism": "human"}}}, "no row in samples.tsv"),
-        ({"samples": {s: {"organism": "human" if s < "b" else "mouse"} for s in "abm"}}, "gene ids must be unique"),
+        ({"samples": {s: {"organism": "human" if s < "b" else "mouse"} for s in "abm"}}, "belongs to human already"),
     ],
 )
 def test_mistakes_are_one_sentence(tmp_path, inputs, change, message):
@@ -247,6 +247,12 @@ def close(folder, inputs):
         splits=Splits(),
         min_gene_counts=0,
     )
+
+
+def test_shards_of_other_counts_than_the_totals_are_refused(tmp_path):
+    folder = make_corpus(tmp_path / "c", [make_counts(tmp_path, "a", seed=1)])
+    with pytest.raises(UserMistake, match="made of other counts of sample a"):
+        close(folder, [make_counts(tmp_path / "again", "a", seed=2)])
 
 
 def test_a_manifest_written_anew_is_the_same_version_unless_something_changed(tmp_path, inputs):

@@ -108,7 +108,7 @@ def sample_totals(path: Path | str, *, min_counts: int, cuts: Cuts = NO_CUTS) ->
     sample, adata, reason = read_sample(path)
     if adata is None:
         return Totals(sample, schema.TOTALS_SCHEMA.empty_table(), min_counts, reason=reason, cuts=cuts)
-    versioned = [gene for gene in adata.var_names if split_version(gene)[1]]
+    versioned = [gene for gene in adata.var_names if "." in gene and split_version(gene)[1]]
     if versioned:
         raise UserMistake(
             f"{path} has {len(versioned)} gene ids with a version (first: {versioned[0]}); a gene has one token, "

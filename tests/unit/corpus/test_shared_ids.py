@@ -92,9 +92,3 @@ def test_a_table_with_an_id_twice_in_one_organism_is_refused(tmp_path):
     twice.write(tmp_path / "v")
     with pytest.raises(UserMistake, match="twice in one organism"):
         Vocabulary.read(tmp_path / "v")
-
-
-def test_an_ensembl_id_belongs_to_one_organism(tmp_path):
-    paths = [make_counts(tmp_path, "a", n_cells=3), make_counts(tmp_path, "m", n_cells=3)]
-    with pytest.raises(UserMistake, match=r"sample m \(mouse\) belongs to human already"):
-        make_corpus(tmp_path / "c", paths, samples=SAMPLES)

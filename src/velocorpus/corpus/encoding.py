@@ -1,10 +1,10 @@
 """The byte code of a shard: one number for a gene's gap and small count, as bytes in which 255 means "and go on".
 
-A code is 3 · gap + min(count, 3) − 1. Genes ascend, so a row stores the gap from the token before, counted from the
+A code is 5 · gap + min(count, 5) − 1. Genes ascend, so a row stores the gap from the token before, counted from the
 first token of the cell's organism: a mouse cell does not pay for the human genes. Tokens follow frequency, so genes
 below `BORDER` have small gaps and many counts, the others long gaps and counts of one: two columns, which zstd
-compresses by themselves. What a count has beyond 3 stands in a third. A number v is v // 255 times the byte 255, then
-v % 255; since 255 is 3 · 85, byte // 3 adds up to the gap whether the code goes on or not. Cost: a token can be found
+compresses by themselves. What a count has beyond 5 stands in a third. A number v is v // 255 times the byte 255, then
+v % 255; since 255 is 5 · 51, byte // 5 adds up to the gap whether the code goes on or not. Cost: a token can be found
 only by reading its row from the start, which every reader of whole cells does anyway.
 
 Compiled by numba; `decode` is the numpy twin that the contract states and tests compare with. All buffers are (bytes
@@ -24,7 +24,10 @@ Offsets = NDArray[np.int64]
 # Genes of an organism with a token below this, from its first on, are in the column of frequent genes.
 BORDER = 4096
 # The smallest count that has something in the column `more`.
-MORE = 3
+MORE = 5
+# What a byte of a code adds to the gap; the count that it ends with; whether there is more of it; whether it ends.
+_GAP, _SMALL = ((np.arange(256) // MORE).astype(np.uint8), (np.arange(256) % MORE + 1).astype(np.uint8))
+_HAS_MORE, _ENDS = (_SMALL == MORE).astype(np.uint8), (np.arange(256) != 255).astype(np.uint8)
 
 
 class Rows(NamedTuple):
@@ -45,8 +48,8 @@ class EncodedLayer(NamedTuple):
 def decode(frequent: Bytes, rare: Bytes, more: Bytes, first: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The tokens and counts of one cell: the contract's lines."""
     codes = [_numbers(frequent), _numbers(rare)]
-    tokens = first - 1 + np.concatenate([np.cumsum(codes[0] // 3), BORDER + np.cumsum(codes[1] // 3)])
-    counts = np.concatenate(codes) % 3 + 1
+    tokens = first - 1 + np.concatenate([np.cumsum(codes[0] // MORE), BORDER + np.cumsum(codes[1] // MORE)])
+    counts = np.concatenate(codes) % MORE + 1
     counts[counts == MORE] += _numbers(more)
     return tokens, counts
 
@@ -75,7 +78,8 @@ def decode_layer(
     `first` is the first token of the organism of each of `rows`; only tokens with `keep` come back. Raises `ValueError`
     when a row's columns disagree or a token lies outside the vocabulary: the shard is damaged or foreign.
     """
-    indptr, tokens, counts, broken = _decode(*(part for column in layer for part in column), rows, first, keep)
+    columns = (part for column in layer for part in column)
+    indptr, tokens, counts, broken = _decode(*columns, rows, first, keep.view(np.uint8))
     check_decoded(broken)
     return indptr, tokens, counts
 
@@ -110,7 +114,7 @@ def _sizes(indptr: Any, tokens: Any, counts: Any) -> Any:  # pragma: no cover - 
             rare = tokens[i] >= BORDER
             if rare and last < BORDER - 1:
                 last = BORDER - 1
-            sizes[1 if rare else 0, row] += (3 * (tokens[i] - last) + min(counts[i], MORE) - 1) // 255 + 1
+            sizes[1 if rare else 0, row] += (MORE * (tokens[i] - last) + min(counts[i], MORE) - 1) // 255 + 1
             if counts[i] >= MORE:
                 sizes[2, row] += (counts[i] - MORE) // 255 + 1
             last = tokens[i]
@@ -127,7 +131,7 @@ def _encode(indptr: Any, tokens: Any, counts: Any, totals: Any) -> Any:  # pragm
             rare = tokens[i] >= BORDER
             if rare and last < BORDER - 1:
                 last = BORDER - 1
-            code = 3 * (tokens[i] - last) + min(counts[i], MORE) - 1
+            code = MORE * (tokens[i] - last) + min(counts[i], MORE) - 1
             if rare:
                 at[1] = _put(columns[1], at[1], code)
             else:
@@ -150,47 +154,72 @@ def _put(column: Any, at: int, value: int) -> int:  # pragma: no cover - compile
 
 @compiled
 def decode_row(
-    frequent: Any, rare: Any, more: Any, first: int, keep: Any, extra: Any, tokens: Any, counts: Any
+    frequent: Any, rare: Any, more: Any, first: int, keep: Any, all_kept: bool, extra: Any, tokens: Any, counts: Any
 ) -> int:  # pragma: no cover - compiled
     """Decode one cell's bytes into `tokens` and `counts`, only tokens with `keep`; how many, or −1 where it is broken.
 
     `tokens`, `counts` and the scratch `extra` (all int32) have room for one more than the bytes of `frequent` and
-    `rare` together, `extra` also for those of `more`.
+    `rare` together, `extra` also for those of `more`. `keep` is 0 or 1 by token (uint8), `all_kept` whether it is 1 for
+    all frequent genes.
     """
     n_extra = _widen(more, extra)
-    if n_extra < 0:
+    if n_extra < 0 or not _is_sound(frequent, first - 1, len(keep)):
+        return -1
+    if not _is_sound(rare, first + BORDER - 1, len(keep)):
         return -1
     n, used = np.uint64(0), np.uint64(0)
-    for column, before in ((frequent, first - 1), (rare, first + BORDER - 1)):
-        if len(column):
-            token, n, used = _codes(column, np.uint64(before), extra, used, keep, tokens, counts, n)
-            if column[0] < 3 or column[len(column) - 1] == 255 or token >= np.uint64(len(keep)):
-                return -1
+    if all_kept:  # of nearly every corpus: the frequent genes are most of the work
+        n, used = _codes(frequent, first - 1, extra, used, None, tokens, counts, n)
+    else:
+        n, used = _codes(frequent, first - 1, extra, used, keep, tokens, counts, n)
+    n, used = _codes(rare, first + BORDER - 1, extra, used, keep, tokens, counts, n)
     if used != np.uint64(n_extra):
         return -1
     return np.int64(n)  # type: ignore[return-value]
 
 
 @compiled
-def _codes(
-    column: Any, token: Any, extra: Any, used: Any, keep: Any, tokens: Any, counts: Any, n: Any
-) -> Any:  # pragma: no cover - compiled
-    """The inner loop: no branch, since the processor would guess wrong at every third gene.
+def all_frequent_kept(keep: Any, first: int) -> bool:  # pragma: no cover - compiled
+    """Whether all frequent genes of the organism with this first token are kept."""
+    kept = 1
+    for stays in keep[first : first + BORDER]:
+        kept &= stays
+    return kept == 1
 
-    Unsigned throughout: numba asks of a signed index whether it counts from the end.
+
+@compiled
+def _is_sound(column: Any, before: int, n_genes: int) -> bool:  # pragma: no cover - compiled
+    """Whether codes begin with a gap, end, and stay in the vocabulary."""
+    if not len(column):
+        return True
+    reach = 0
+    for byte in column:
+        reach += (np.uint32(byte) * np.uint32(205)) >> np.uint32(10)  # byte // 5, many at once
+    return column[0] >= MORE and column[len(column) - 1] != 255 and before + reach < n_genes
+
+
+@compiled
+def _codes(
+    column: Any, before: int, extra: Any, used: Any, keep: Any, tokens: Any, counts: Any, n: Any
+) -> Any:  # pragma: no cover - compiled
+    """The inner loop: no branch, since the processor would guess wrong at every fifth gene.
+
+    Tables, since of arithmetic the compiler makes branches again. Unsigned, since numba asks of a signed index whether
+    it counts from the end.
     """
-    top = np.uint64(len(keep) - 1)
+    token = np.uint64(before)
     for i in range(np.uint64(len(column))):
-        byte = np.uint32(column[i])
-        gap = (byte * np.uint32(171)) >> np.uint32(9)  # byte // 3
-        count = byte - np.uint32(3) * gap + np.uint32(1)
-        big = count == MORE
-        token += np.uint64(gap)
+        byte = column[i]
+        token += np.uint64(_GAP[byte])
+        big = _HAS_MORE[byte]
         tokens[n] = np.int32(token)
-        counts[n] = np.int32(count) + np.int32(big) * extra[used]
+        counts[n] = np.int32(_SMALL[byte]) + np.int32(big) * extra[used]
         used += np.uint64(big)
-        n += np.uint64((byte != 255) & keep[min(token, top)])
-    return token, n, used
+        if keep is None:
+            n += np.uint64(_ENDS[byte])
+        else:
+            n += np.uint64(_ENDS[byte] & keep[token])
+    return n, used
 
 
 @compiled
@@ -234,14 +263,18 @@ def _decode(
     indptr = np.zeros(len(rows) + 1, np.int64)
     tokens, counts = np.empty(room + 1, np.int32), np.empty(room + 1, np.int32)
     extra = np.empty(room + longest(more_at, rows) + 1, np.int32)
+    all_kept = False
     for i in range(len(rows)):
         row, at = rows[i], indptr[i]
+        if i == 0 or first[i] != first[i - 1]:
+            all_kept = all_frequent_kept(keep, first[i])
         n = decode_row(
             frequent[frequent_at[row] : frequent_at[row + 1]],
             rare[rare_at[row] : rare_at[row + 1]],
             more[more_at[row] : more_at[row + 1]],
             first[i],
             keep,
+            all_kept,
             extra,
             tokens[at:],
             counts[at:],

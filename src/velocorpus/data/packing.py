@@ -8,6 +8,7 @@ written. Both cut by the same policy:
   where u is a hash of the batch's key, the cell's place in the batch and the gene.
 """
 
+import sys
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from velocorpus.compiled import compiled
-from velocorpus.corpus.encoding import EncodedLayer, check_decoded, decode_row, longest
+from velocorpus.corpus.encoding import EncodedLayer, all_frequent_kept, check_decoded, decode_row, longest
 from velocorpus.corpus.reader import CSR
 from velocorpus.data.batch import LayerTokens, PaddedTokens
 
@@ -23,12 +24,34 @@ Truncation = Literal["top", "sample"]
 
 # Counts from here on share a bin of the histogram that finds the threshold of `top`.
 _MANY = 255
+# Batches that are held at a time by whoever trains rarely have more arrays than this.
+_MOST_SPACES = 32
 
 
 def pack_csr(csr: CSR, rows: NDArray[np.int64], *, max_genes: int, truncation: Truncation, key: int) -> LayerTokens:
     """The given rows of one layer. `key` (0 … 2⁶³ − 1) fixes what `sample` draws."""
     packed = _pack_csr(csr.indptr, csr.indices, csr.data, rows, max_genes, truncation == "sample", key)
     return LayerTokens(*map(torch.from_numpy, packed))
+
+
+class _Space:
+    """Arrays that are used again once nobody holds them: fresh memory costs as much as all decoding does."""
+
+    def __init__(self) -> None:
+        self._arrays: list[NDArray[Any]] = []
+
+    def take(self, size: int, kind: type) -> NDArray[Any]:
+        """Some array of at least this size, not set."""
+        for array in self._arrays:
+            # Held by the list, by `array` and by the call: by no tensor or view.
+            if array.dtype == kind and len(array) >= size and sys.getrefcount(array) == 3:
+                return array[:size]
+        self._arrays = [array for array in self._arrays if sys.getrefcount(array) > 3][-_MOST_SPACES:]
+        self._arrays.append(np.empty(size, kind))
+        return self._arrays[-1][:size]
+
+
+_SPACE = _Space()
 
 
 class Packer:
@@ -38,10 +61,10 @@ class Packer:
         self, n_cells: int, keep: NDArray[np.bool_], *, max_genes: int, truncation: Truncation, key: int, padded: bool
     ) -> None:
         self._cut = max_genes, truncation == "sample", key
-        self._keep, self._width, self._n = keep, max_genes if padded else 0, 0
+        self._keep, self._width, self._n = keep.view(np.uint8), max_genes if padded else 0, 0
         # One more: see `_cut`. Pages of a packed batch that are never written are never there.
         room = n_cells * max_genes + 1
-        self._genes, self._counts = np.empty(room, np.int32), np.empty(room, np.float32)
+        self._genes, self._counts = _SPACE.take(room, np.int32), _SPACE.take(room, np.float32)
         self._offsets, self._totals = np.zeros(n_cells + 1, np.int64), np.empty(n_cells, np.float32)
 
     def add(self, layer: EncodedLayer, rows: NDArray[np.int64], first: NDArray[np.int64]) -> None:
@@ -110,14 +133,18 @@ def _pack_encoded(
     room = longest(frequent_at, rows) + longest(rare_at, rows) + 1
     tokens, values = np.empty(room, np.int32), np.empty(room, np.int32)
     extra = np.empty(room + longest(more_at, rows), np.int32)
+    all_kept = False
     for i in range(len(rows)):
         row, cell = rows[i], place + i
+        if i == 0 or first[i] != first[i - 1]:
+            all_kept = all_frequent_kept(keep, first[i])
         n = decode_row(
             frequent[frequent_at[row] : frequent_at[row + 1]],
             rare[rare_at[row] : rare_at[row + 1]],
             more[more_at[row] : more_at[row + 1]],
             first[i],
             keep,
+            all_kept,
             extra,
             tokens,
             values,
@@ -141,51 +168,57 @@ def _pack_encoded(
 def _cut(
     tokens: Any, values: Any, most: int, sample: bool, key: Any, genes: Any, counts: Any, at: int
 ) -> int:  # pragma: no cover - compiled
-    """Copy at most `most` genes of a cell to `genes` and `counts`, from `at` on; where they end."""
-    n = len(tokens)
+    """Copy at most `most` genes of a cell to `genes` and `counts`, from `at` on; where they end.
+
+    Slices, since numba asks of a signed index whether it counts from the end, which costs more than the copy.
+    """
+    genes, counts, n = genes[at:], counts[at:], len(tokens)
     if n <= most:
-        for i in range(n):
-            genes[at + i] = tokens[i]
-            counts[at + i] = values[i]
+        genes[:n], counts[:n] = tokens, values
         return at + n
-    if not sample:
-        threshold, above = 1, 0  # of nearly every cell that is cut, genes with one molecule are all that goes
+    if sample:
+        worth = np.empty(n, np.float64)
         for i in range(n):
-            above += values[i] > 1
-        if above > most:
-            seen = np.zeros(_MANY + 1, np.int64)
-            for i in range(n):
-                seen[min(values[i], _MANY)] += 1
-            threshold, above = _MANY, 0
-            while above + seen[threshold] <= most:
-                above += seen[threshold]
-                threshold -= 1
-        if threshold < _MANY:
-            ties = most - above
-            for i in range(n):
-                value = values[i]
-                tie = value == threshold
-                # Written in any case, and written over where the gene does not stay: no branch to guess wrong.
-                genes[at] = tokens[i]
-                counts[at] = value
-                at += (value > threshold) | (tie & (ties > 0))
-                ties -= tie
-            return at
-    worth = np.empty(n, np.float64)
-    for i in range(n):
-        worth[i] = np.log(_uniform(key, tokens[i])) / values[i] if sample else values[i]
-    floor = np.partition(worth, n - most)[n - most]
+            worth[i] = np.log(_uniform(key, tokens[i])) / values[i]
+        floor = np.partition(worth, n - most)[n - most]
+        return at + _select(tokens, values, worth, floor, np.nextafter(floor, np.inf), most, genes, counts)
+    more_than_one = 0  # of nearly every cell that is cut, genes with one molecule are all that goes
+    for value in values:
+        more_than_one += value > 1
+    threshold, above = 1, more_than_one
+    if above > most:
+        seen = np.zeros(_MANY + 1, np.int64)
+        for value in values:
+            seen[min(value, _MANY)] += 1
+        threshold, above = _MANY, 0
+        while above + seen[threshold] <= most:
+            above += seen[threshold]
+            threshold -= 1
+        if threshold == _MANY:
+            threshold = np.partition(values, n - most)[n - most]
+    return at + _select(tokens, values, values, threshold, threshold + 1, most, genes, counts)
+
+
+@compiled
+def _select(
+    tokens: Any, values: Any, worth: Any, least: Any, next_least: Any, most: int, genes: Any, counts: Any
+) -> int:  # pragma: no cover - compiled
+    """Copy `most` genes: those worth `next_least` and more, and the first ones of those worth `least`."""
     ties = most
-    for i in range(n):
-        ties -= worth[i] > floor
-    for i in range(n):
-        if worth[i] == floor:
-            ties -= 1
-        if worth[i] > floor or (worth[i] == floor and ties >= 0):
-            genes[at] = tokens[i]
-            counts[at] = values[i]
-            at += 1
-    return at
+    for one in worth:
+        ties -= one >= next_least
+    i, end = 0, np.uint64(0)
+    while ties:
+        stays = worth[i] >= least
+        genes[end], counts[end] = tokens[i], values[i]
+        end += np.uint64(stays)
+        ties -= worth[i] == least
+        i += 1
+    # Written in any case, and written over where the gene does not stay: no branch to guess wrong.
+    for j in range(i, len(tokens)):
+        genes[end], counts[end] = tokens[j], values[j]
+        end += np.uint64(worth[j] >= next_least)
+    return most
 
 
 @compiled

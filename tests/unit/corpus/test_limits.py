@@ -19,7 +19,7 @@ from velocorpus.counting.counts_file import write_counts
 from velocorpus.counting.importing.bring_in import bring_in
 from velocorpus.errors import UserMistake
 
-EDGES = [1, 2, 3, 254, 255, 256, 509, 510, 511, 512, 513, 65_535, 65_536, 2**31 - 1]
+EDGES = [1, 4, 5, 254, 255, 256, 509, 510, 511, 514, 515, 65_535, 65_536, 2**31 - 1]
 MANY = 65_540
 BIG_HUMAN = [f"ENSG{i:011d}" for i in range(MANY)]
 BIG_MOUSE = [f"ENSMUSG{i:011d}" for i in range(MANY)]

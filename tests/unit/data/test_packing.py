@@ -87,7 +87,7 @@ def test_genes_that_are_not_kept_are_in_no_total():
 
 
 def test_a_row_that_does_not_decode_is_refused():
-    columns = [Rows(np.array(column, np.uint8), np.array([0, len(column)])) for column in ([5], [], [])]
+    columns = [Rows(np.array(column, np.uint8), np.array([0, len(column)])) for column in ([9], [], [])]
     packer = Packer(1, np.ones(N_GENES, bool), max_genes=9, truncation="top", key=0, padded=False)
     with pytest.raises(ValueError, match="row 0 of the block does not decode"):
         packer.add(EncodedLayer(*columns), np.zeros(1, np.int64), np.zeros(1, np.int64))

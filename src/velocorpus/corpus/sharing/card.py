@@ -143,9 +143,9 @@ frequent, rare, more = (
     np.diff(np.cumsum(b, dtype=np.int64)[b != 255], prepend=0)
     for b in (np.array(cell["spliced_" + part], "uint8") for part in ("frequent", "rare", "more"))
 )
-tokens = first - 1 + np.concatenate([np.cumsum(frequent // 3), 4096 + np.cumsum(rare // 3)])
-counts = np.concatenate([frequent, rare]) % 3 + 1
-counts[counts == 3] += more
+tokens = first - 1 + np.concatenate([np.cumsum(frequent // 5), 4096 + np.cumsum(rare // 5)])
+counts = np.concatenate([frequent, rare]) % 5 + 1
+counts[counts == 5] += more
 ```"""
 
 

@@ -70,6 +70,7 @@ def write_shards(
                 counts[split][sample] = adata.uns[names.UNS]["content_digest"]
                 for cells in encode_cells(adata, sample, about[names.ORGANISM], vocabulary, genes, min_counts, cuts):
                     spills[split].add(*cells)
+            del adata  # else it stays while the next is read
         about_shard = {"group": group, "seed": seed, "min_counts": min_counts, **cuts.applied}
         return [
             write_shard(

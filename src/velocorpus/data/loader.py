@@ -23,7 +23,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from velocorpus.corpus.reader import Corpus
 from velocorpus.data.batch import CellBatch, PaddedBatch
 from velocorpus.data.blocks import BlockCells, find_blocks, read_block
-from velocorpus.data.packing import Packer, Truncation
+from velocorpus.data.packing import Packer, Space, Truncation
 from velocorpus.errors import UserMistake
 
 # Streams of random numbers that must not coincide: order of blocks, order within a window, truncation of a
@@ -68,7 +68,7 @@ class Loader(IterableDataset[CellBatch]):
             raise UserMistake(
                 f"The split '{split}' of the corpus {corpus.path} has no cells{of}; hold out a study for it."
             )
-        self._drawn, self._step = 0, 0
+        self._drawn, self._step, self._space = 0, 0, Space()
         self._plan: tuple[int, list[NDArray[np.int64]], NDArray[np.int64]] | None = None
         self._window: _Window | None = None
         self._ahead: dict[tuple[int, int], list[Future[BlockCells]]] = {}
@@ -76,7 +76,7 @@ class Loader(IterableDataset[CellBatch]):
 
     def __getstate__(self) -> dict[str, Any]:
         """For workers, which read by themselves."""
-        return self.__dict__ | {"_window": None, "_ahead": {}, "_threads": None}
+        return self.__dict__ | {"_window": None, "_ahead": {}, "_threads": None, "_space": Space()}
 
     def __iter__(self) -> Iterator[CellBatch]:
         return self
@@ -146,6 +146,7 @@ class Loader(IterableDataset[CellBatch]):
             modality: Packer(
                 end - start,
                 self.corpus.genes.kept,
+                self._space,
                 max_genes=self.max_genes,
                 truncation=self.truncation,
                 key=int(rng.integers(2**63)),

@@ -34,8 +34,11 @@ def pack_csr(csr: CSR, rows: NDArray[np.int64], *, max_genes: int, truncation: T
     return LayerTokens(*map(torch.from_numpy, packed))
 
 
-class _Space:
-    """Arrays that are used again once nobody holds them: fresh memory costs as much as all decoding does."""
+class Space:
+    """Arrays that are used again once nobody holds them: fresh memory costs as much as all decoding does.
+
+    For one thread.
+    """
 
     def __init__(self) -> None:
         self._arrays: list[NDArray[Any]] = []
@@ -51,20 +54,25 @@ class _Space:
         return self._arrays[-1][:size]
 
 
-_SPACE = _Space()
-
-
 class Packer:
     """One layer of `n_cells` cells of a batch, filled from the bytes of one block after another."""
 
     def __init__(
-        self, n_cells: int, keep: NDArray[np.bool_], *, max_genes: int, truncation: Truncation, key: int, padded: bool
+        self,
+        n_cells: int,
+        keep: NDArray[np.bool_],
+        space: Space,
+        *,
+        max_genes: int,
+        truncation: Truncation,
+        key: int,
+        padded: bool,
     ) -> None:
         self._cut = max_genes, truncation == "sample", key
         self._keep, self._width, self._n = keep.view(np.uint8), max_genes if padded else 0, 0
         # One more: see `_cut`. Pages of a packed batch that are never written are never there.
         room = n_cells * max_genes + 1
-        self._genes, self._counts = _SPACE.take(room, np.int32), _SPACE.take(room, np.float32)
+        self._genes, self._counts = space.take(room, np.int32), space.take(room, np.float32)
         self._offsets, self._totals = np.zeros(n_cells + 1, np.int64), np.empty(n_cells, np.float32)
 
     def add(self, layer: EncodedLayer, rows: NDArray[np.int64], first: NDArray[np.int64]) -> None:

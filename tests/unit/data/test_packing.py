@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from velocorpus.corpus.encoding import EncodedLayer, Rows, encode_layer
 from velocorpus.corpus.reader import CSR
-from velocorpus.data.packing import Packer, pack_csr
+from velocorpus.data.packing import Packer, Space, pack_csr
 
 N_GENES = 5000  # some are frequent, some rare; gaps beyond a byte happen
 
@@ -61,7 +61,7 @@ def test_bytes_of_a_shard_are_packed_as_cells_in_memory(data, most, truncation):
     options = {"max_genes": most, "truncation": truncation, "key": 7}
     layer, first, keep = encoded(csr), np.zeros(6, np.int64), np.ones(N_GENES, bool)
     expected = pack_csr(csr, rows, **options)
-    packed, padded = (Packer(6, keep, padded=padded, **options) for padded in (False, True))
+    packed, padded = (Packer(6, keep, Space(), padded=padded, **options) for padded in (False, True))
     for packer in (packed, padded):
         for part in (slice(0, 2), slice(2, 6)):
             packer.add(layer, rows[part], first[part])
@@ -79,7 +79,7 @@ def test_genes_that_are_not_kept_are_in_no_total():
     csr = CSR(np.array([0, 3]), np.array([1, 300, 699], np.int32), np.array([4, 300, 5], np.int32), N_GENES)
     keep = np.arange(N_GENES) != 300
     row, first = np.zeros(1, np.int64), np.zeros(1, np.int64)
-    packer = Packer(1, keep, max_genes=9, truncation="top", key=0, padded=False)
+    packer = Packer(1, keep, Space(), max_genes=9, truncation="top", key=0, padded=False)
     packer.add(encoded(csr), row, first)
     packed = packer.tokens()
     assert packed.genes_T.tolist() == [1, 699]
@@ -88,7 +88,7 @@ def test_genes_that_are_not_kept_are_in_no_total():
 
 def test_a_row_that_does_not_decode_is_refused():
     columns = [Rows(np.array(column, np.uint8), np.array([0, len(column)])) for column in ([9], [], [])]
-    packer = Packer(1, np.ones(N_GENES, bool), max_genes=9, truncation="top", key=0, padded=False)
+    packer = Packer(1, np.ones(N_GENES, bool), Space(), max_genes=9, truncation="top", key=0, padded=False)
     with pytest.raises(ValueError, match="row 0 of the block does not decode"):
         packer.add(EncodedLayer(*columns), np.zeros(1, np.int64), np.zeros(1, np.int64))
 
@@ -105,3 +105,14 @@ def test_what_is_sampled_depends_on_the_key_and_the_place_and_follows_the_counts
     assert not np.array_equal(drawn(3), drawn(4))
     assert len(set(drawn(3))) > 50
     assert 0.84 < np.mean(drawn(3) >= 50) < 0.96  # 0.9 expected, four standard deviations are 0.06
+
+
+def test_arrays_are_used_again_only_when_nobody_holds_them():
+    space = Space()
+    held = torch.from_numpy(space.take(10, np.int32)[2:5])
+    other = space.take(10, np.int32)
+    assert not np.shares_memory(held.numpy(), other)
+    where = other.ctypes.data
+    del other
+    assert space.take(8, np.int32).ctypes.data == where
+    assert space.take(11, np.int32).ctypes.data not in (where, held.data_ptr() - 8)

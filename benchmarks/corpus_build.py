@@ -63,7 +63,7 @@ class Jobs:
 
 def copy(source: Path, path: Path, name: str) -> None:
     """A counts file under another sample's name."""
-    adata = read_counts(source)
+    adata = read_counts(source, check=False)
     meta = adata.uns[names.UNS]
     adata.obs_names = [names.cell_id(name, barcode) for barcode in adata.obs[names.BARCODE]]
     adata.obs[names.SAMPLE] = name
@@ -108,7 +108,8 @@ def build(sources: list[Path], n_samples: int, group_samples: int, folder: Path)
         jobs.run("shards", lambda start=start, members=members: shards(f"g{start // group_samples:05d}", members))
         for path in members.values():
             path.unlink()
-        print(f"{start + len(members)} of {n_samples} samples", file=sys.stderr, flush=True)
+        so_far = ", ".join(f"{kind} {jobs.seconds[kind]:.0f} s and {jobs.peaks[kind]:.0f} MB" for kind in jobs.seconds)
+        print(f"{start + len(members)} of {n_samples} samples: {so_far}", file=sys.stderr, flush=True)
     paths = list(every.values())
     jobs.run("vocabulary", lambda: build_vocabulary(totals_of(paths), organisms_of(totals_of(paths), given)))
     jobs.run("manifest", finish)
@@ -121,14 +122,14 @@ def main() -> None:
     parser.add_argument("--sample-cells", type=int, default=10_000)
     parser.add_argument("--group-samples", type=int, default=32)
     parser.add_argument("--distinct", type=int, default=4, help="samples that are no copies")
-    parser.add_argument("--scratch", type=Path, help="where to work (a folder of the system's)")
+    parser.add_argument("--scratch", type=Path, help="folder to work in; the distinct samples stay there")
     given = parser.parse_args()
     found = []
     print("| cells | job | jobs | CPU s | cells per CPU s | peak MB |\n|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory(dir=given.scratch) as scratch:
-        sources: list[Path] = []
-        Jobs().run("samples", lambda: realistic.write(Path(scratch), given.distinct, given.sample_cells, 0))
-        sources = sorted(Path(scratch).glob("*/counts.h5ad"))
+        made = (given.scratch or Path(scratch)) / f"{given.distinct}_samples_of_{given.sample_cells}"
+        Jobs().run("samples", lambda: realistic.write(made, given.distinct, given.sample_cells, 0))
+        sources = sorted(made.glob("*/counts.h5ad"))
         for cells in given.cells:
             with tempfile.TemporaryDirectory(dir=scratch) as folder:
                 jobs = build(sources, cells // given.sample_cells, given.group_samples, Path(folder))

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 
+from velocorpus import names
 from velocorpus.corpus.reader import Corpus
 from velocorpus.data.batch import CellBatch
 from velocorpus.data.loader import Loader
@@ -18,15 +20,17 @@ class StudyBatches:
     """An endless stream of batches, each of one study; a study is drawn in proportion to its cells.
 
     One loader per study, opened when it is first drawn: memory grows with the number of studies drawn (each keeps the
-    blocks of its window), which suits hundreds of studies, not thousands. `options` are those of `Loader`.
+    blocks of its window, and reads none ahead), which suits hundreds of studies, not thousands. `options` are those of
+    `Loader`.
     """
 
     def __init__(self, corpus: Corpus, split: str, *, seed: int, **options: Any) -> None:
         self.corpus, self.split, self.seed, self.options = corpus, split, seed, options
         # Opening a loader over the whole split refuses an empty one by name.
         Loader(corpus, split, seed=seed, **options)
-        studies = corpus.read(split, layers=()).obs["study"].to_numpy(zero_copy_only=False)
-        self.studies, cells = np.unique(studies.astype(str), return_counts=True)
+        mine = corpus.samples.filter(pc.equal(corpus.samples["split"], split)).group_by(names.STUDY)
+        cells_of = mine.aggregate([("cells", "sum")]).sort_by(names.STUDY)
+        self.studies, cells = (cells_of[column].to_numpy() for column in (names.STUDY, "cells_sum"))
         self.share = cells / cells.sum()
         self.loaders: dict[str, Loader] = {}
         self.step = 0
@@ -52,5 +56,7 @@ class StudyBatches:
 
     def _loader(self, study: str) -> Loader:
         if study not in self.loaders:
-            self.loaders[study] = Loader(self.corpus, self.split, seed=self.seed, studies=[study], **self.options)
+            self.loaders[study] = Loader(
+                self.corpus, self.split, seed=self.seed, studies=[study], readers=0, **self.options
+            )
         return self.loaders[study]

@@ -29,7 +29,7 @@ TURNS = 20
 class Encoding(NamedTuple):
     """A way to write a layer: K of the joint code, borders between parts of the genes, zstd level, order of rows."""
 
-    k: int = 3
+    k: int = 5
     borders: tuple[int, ...] = (4_096,)
     level: int = 1
     by_depth: bool = False
@@ -37,7 +37,7 @@ class Encoding(NamedTuple):
 
 
 VARIANTS = {
-    "**schema 2**: K = 3, border at 4096, level 1": Encoding(),
+    "**schema 2**: K = 5, border at 4096, level 1": Encoding(),
     "level 3": Encoding(level=3),
     "level 9": Encoding(level=9),
     "level 19": Encoding(level=19),
@@ -49,8 +49,8 @@ VARIANTS = {
     "the same, level 19": Encoding(borders=(512, 2_048, 8_192), level=19),
     "K = 1 (gaps and counts apart)": Encoding(k=1),
     "K = 2": Encoding(k=2),
+    "K = 3": Encoding(k=3),
     "K = 4": Encoding(k=4),
-    "K = 5": Encoding(k=5),
     "K = 6": Encoding(k=6),
     "cells of a batch by depth": Encoding(by_depth=True),
     "schema 1: K = 1, no border": Encoding(k=1, borders=()),

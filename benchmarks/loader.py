@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
-from loader_padding import LAYERS
+from loader_padding import BATCH, LAYERS
 from loader_peers import READERS
 from processes import say
 from velocorpus.corpus.build import build
@@ -46,6 +46,10 @@ def prepare(counts: list[Path], folder: Path) -> None:
             matrix = sparse.vstack([sample.layers[layer] for sample in samples], format="csr")
             matrix.sort_indices()
             assert max(matrix.shape[1], matrix.data.max()) < 2**16
+            if matrix.shape[0] % BATCH:
+                sys.exit(
+                    f"{matrix.shape[0]} cells make no whole number of batches of {BATCH}; give 4 samples of 8,000."
+                )
             for part, array, dtype in (
                 ("p", matrix.indptr, np.int64),
                 ("i", matrix.indices, np.uint16),

@@ -1,4 +1,4 @@
-"""Encoded cells waiting on disk to be shuffled: memory grows by 50 bytes a cell, not by the cell's 7 kB.
+"""Encoded cells waiting on disk to be shuffled: memory grows by some 300 bytes a cell, not by the cell's 6 kB.
 
 A nameless file holds each cell's rows of bytes one after another, so that a cell is one read wherever it comes out. A
 kill leaves nothing behind.

@@ -1,4 +1,4 @@
-"""`velocorpus corpus remove`, `replace`, `prune` and `duplicates`: what was in a corpus and should not have been."""
+"""`velocorpus corpus remove`, `replace`, `prune`, `convert` and `duplicates`: change what a corpus holds, or how."""
 
 from pathlib import Path
 from typing import Annotated
@@ -67,6 +67,17 @@ def prune(folder: Folder) -> None:
     from velocorpus.corpus.remove import prune as prune_shards
 
     say(f"{len(prune_shards(folder, say=say))} shards deleted")
+
+
+@app.command()
+def convert(
+    old: Folder,
+    out: Annotated[Path, typer.Option(help="A new directory for the converted corpus.")],
+) -> None:
+    """Write a corpus of schema version 1, its newest version, as one that this velocorpus reads."""
+    from velocorpus.corpus.convert import convert as convert_corpus
+
+    convert_corpus(old, out, say=say)
 
 
 @app.command()

@@ -24,6 +24,11 @@ def shard_about(path: Path | str) -> dict[str, Any]:
         raise UserMistake(f"The shard {path} cannot be read as Arrow ({error}); rebuild it.") from None
     if not about or about.get("kind") != "shard":
         raise UserMistake(f"{path} is not a shard of velocorpus; remove it or give shards only.")
+    if about["schema_version"] != schema.SCHEMA_VERSION:
+        raise UserMistake(
+            f"The shard {path} has corpus schema {about['schema_version']}, this version has {schema.SCHEMA_VERSION}; "
+            "make it again, or its corpus with `velocorpus corpus convert`."
+        )
     return about
 
 

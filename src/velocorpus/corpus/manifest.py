@@ -145,7 +145,7 @@ def write_manifest(
         "missing": {s: why for s, why in sorted(missing.items()) if s not in present},
         "counts": present,
         "duplicates": sorted([*twins, *duplicates(sketches, unseen)], key=lambda pair: pair["samples"]),
-        **{key: was[key] for key in ("removed", "pruned", "subset") if key in was},
+        **{key: was[key] for key in ("removed", "pruned", "subset", "converted_from") if key in was},
         **_deleted(folder, was, entries),
         **(notes or {}),
     }

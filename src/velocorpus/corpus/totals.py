@@ -73,7 +73,7 @@ class Totals:
         value = schema.metadata_of(read_layout(path, "totals file"))
         if not value or value.pop("kind", "") != "totals":
             raise UserMistake(f"{path} is not a totals file; make it with `velocorpus corpus totals`.")
-        return cls(stored=Path(path), cuts=Cuts(**value.pop("cuts")), **value)
+        return cls(stored=Path(path), cuts=Cuts(**value.pop("cuts", {})), **value)
 
 
 def read_sample(path: Path | str, *, check: bool = True) -> tuple[str, Any, str]:

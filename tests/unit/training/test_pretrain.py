@@ -1,6 +1,7 @@
 """Pretraining on a small corpus: the output is whole or absent, and a kill costs nothing."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ import torch
 from corpus_makers import HUMAN, make_corpus, make_counts
 
 from velocorpus.config import ModelConfig, PretrainConfig
+from velocorpus.corpus import Corpus
+from velocorpus.corpus.manifest import write_version
 from velocorpus.corpus.plan import Splits
 from velocorpus.errors import UserMistake
 from velocorpus.model.pretrained import load_pretrained
@@ -89,6 +92,14 @@ def test_a_model_of_another_corpus_does_not_verify(corpus, tmp_path):
     other = make_corpus(tmp_path / "other", [make_counts(tmp_path, "x", genes=GENES)])
     with pytest.raises(UserMistake, match="was trained on the corpus whose manifest"):
         verify(tmp_path / "out", other)
+
+
+def test_a_model_of_the_corpus_before_its_conversion_verifies(corpus, tmp_path):
+    pretrain(corpus, MODEL, PRETRAIN, tmp_path / "out")
+    converted = shutil.copytree(corpus, tmp_path / "converted")
+    old = {"of": Corpus(corpus).digest, "version": 3}
+    write_version(converted, Corpus(corpus).manifest | {"converted_from": old})
+    assert "version 3 before its conversion" in verify(tmp_path / "out", converted)
 
 
 def test_eight_cells_are_learned_by_heart(corpus):

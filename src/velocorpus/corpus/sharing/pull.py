@@ -98,8 +98,8 @@ def _versions(bucket: Bucket, version: int | None) -> list[tuple[str, dict[str, 
         ) from None
     if found != schema.SCHEMA_VERSION:
         raise UserMistake(
-            f"{bucket.address} has corpus schema {found}, this version reads {schema.SCHEMA_VERSION}; use the "
-            "velocorpus that published it."
+            f"{bucket.address} has corpus schema {found}, this version reads {schema.SCHEMA_VERSION}; pull it "
+            "with the velocorpus that published it, and `velocorpus corpus convert` brings version 1 up to date."
         )
     if version is not None and not 1 <= version <= newest:
         raise UserMistake(f"{bucket.address} has versions 1 to {newest}, not {version}.")

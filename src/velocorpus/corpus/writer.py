@@ -3,7 +3,7 @@
 A job reads its group's samples one at a time, keeps the cells that pass the filter and encodes them; then
 each split's cells are shuffled by a seed and written in record batches of 1,024. The same inputs give the
 same bytes on any machine: samples are taken in the order of their names, and no time or path is written.
-Memory: one sample's matrices; the encoded bytes wait on disk (see `corpus.spill`), about 7 kB a cell of the group.
+Memory: one sample's matrices; the encoded bytes wait on disk (see `corpus.spill`), about 6 kB a cell of the group.
 """
 
 import hashlib

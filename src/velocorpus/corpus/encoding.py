@@ -181,10 +181,11 @@ def decode_row(
 @compiled
 def all_frequent_kept(keep: Any, first: int) -> bool:  # pragma: no cover - compiled
     """Whether all frequent genes of the organism with this first token are kept."""
-    kept = 1
-    for stays in keep[first : first + BORDER]:
-        kept &= stays
-    return kept == 1
+    frequent = keep[first : first + BORDER]
+    n_kept = 0
+    for stays in frequent:
+        n_kept += stays
+    return n_kept == len(frequent)
 
 
 @compiled

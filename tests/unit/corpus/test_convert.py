@@ -1,5 +1,6 @@
 """A corpus that commit 7442843 made (`tests/data/corpus_v1/make.py`), brought to the schema of today."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from corpus_makers import HUMAN, MOUSE, make_corpus, make_counts, random_layers
 from store import store
 from typer.testing import CliRunner
 
+from velocorpus.cells.filter import NO_CUTS
 from velocorpus.cli.main import app
 from velocorpus.corpus import Corpus, schema
 from velocorpus.corpus import build as building
@@ -18,8 +20,9 @@ from velocorpus.corpus.convert import convert
 from velocorpus.corpus.entries import shard_entry
 from velocorpus.corpus.plan import Splits
 from velocorpus.corpus.sharing.pull import pull
+from velocorpus.corpus.totals import Totals, sample_totals
 from velocorpus.corpus.verify import verify
-from velocorpus.corpus.vocabulary import Vocabulary
+from velocorpus.corpus.vocabulary import Vocabulary, write_table
 from velocorpus.errors import UserMistake
 from velocorpus.files import read_json, sha256, write_json
 
@@ -112,6 +115,13 @@ def test_a_converted_corpus_grows_holds_its_retraction_and_remembers_what_it_was
 
 def test_a_vocabulary_table_of_version_1_still_opens(new):
     assert Vocabulary.read(OLD / "genes.feather").digest == Corpus(new).genes.digest
+
+
+def test_totals_of_version_1_still_open_and_were_made_without_cuts(tmp_path):
+    made = sample_totals(make_counts(tmp_path, "a"), min_counts=1)
+    about = {k: v for k, v in made.__dict__.items() if k not in ("stored", "cuts")} | {"kind": "totals"}
+    write_table(made.genes.replace_schema_metadata({schema.METADATA: json.dumps(about)}), tmp_path / "totals.feather")
+    assert Totals.read(tmp_path / "totals.feather").cuts == NO_CUTS
 
 
 def test_a_damaged_shard_is_refused_by_name_and_nothing_is_written(old, tmp_path):

@@ -193,7 +193,7 @@ def _is_sound(column: Any, before: int, n_genes: int) -> bool:  # pragma: no cov
     """Whether codes begin with a gap, end, and stay in the vocabulary."""
     if not len(column):
         return True
-    reach = 0
+    reach: Any = 0
     for byte in column:
         reach += (np.uint32(byte) * np.uint32(205)) >> np.uint32(10)  # byte // 5, many at once
     return column[0] >= MORE and column[len(column) - 1] != 255 and before + reach < n_genes

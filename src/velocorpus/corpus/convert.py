@@ -110,7 +110,7 @@ def _convert_shard(
         try:
             with replacing(made) as aside, pa.ipc.new_file(str(aside), layout, options=options) as written:
                 for i in range(file.num_record_batches):
-                    batch = _today(file.get_batch(i), layout)
+                    batch = recode(file.get_batch(i), layout)
                     sums.add(batch, decoded(batch, np.arange(batch.num_rows), genes), lanes)
                     written.write_batch(batch)
                 if content.to_hex(sums.digest - before) != entry["content_digest"]:
@@ -119,8 +119,8 @@ def _convert_shard(
             raise UserMistake(f"{path} has other cells than its manifest says ({error}); restore both.") from None
 
 
-def _today(batch: pa.RecordBatch, layout: pa.Schema) -> pa.RecordBatch:
-    """A record batch of version 1 with today's columns."""
+def recode(batch: pa.RecordBatch, layout: pa.Schema) -> pa.RecordBatch:
+    """A record batch of version 1 with the columns of `layout`, today's; `ValueError` where it does not decode."""
     there = set(batch.schema.names)
     columns = [batch[f.name] if f.name in there else pa.nulls(batch.num_rows, f.type) for f in schema.OBS_FIELDS]
     for layer in names.LAYERS:

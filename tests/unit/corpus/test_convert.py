@@ -12,13 +12,16 @@ from corpus_makers import HUMAN, MOUSE, make_corpus, make_counts, random_layers
 from store import store
 from typer.testing import CliRunner
 
+from velocorpus import names
 from velocorpus.cells.filter import NO_CUTS
 from velocorpus.cli.main import app
 from velocorpus.corpus import Corpus, schema
 from velocorpus.corpus import build as building
-from velocorpus.corpus.convert import convert
+from velocorpus.corpus.convert import convert, recode
+from velocorpus.corpus.encoding import decode_layer
 from velocorpus.corpus.entries import shard_entry
 from velocorpus.corpus.plan import Splits
+from velocorpus.corpus.reader import encoded_layer
 from velocorpus.corpus.sharing.pull import pull
 from velocorpus.corpus.totals import Totals, sample_totals
 from velocorpus.corpus.verify import verify
@@ -72,6 +75,22 @@ def test_every_count_is_what_it_was(new, sample, seed):
         csr = cells.layers[layer]
         dense[np.repeat(np.arange(20), np.diff(csr.indptr)), csr.indices] = csr.data
         np.testing.assert_array_equal(dense[:, [ids.index(gene) for gene in genes]], counts.toarray()[at])
+
+
+def test_long_gaps_great_counts_and_cells_without_counts_are_read_as_they_were_written():
+    tokens, counts = [0, 254, 509, 4095, 4096, 36_600], [1, 4, 5, 255, 510, 70_000]
+    rows = {"genes": [[], np.diff(tokens, prepend=-1), []], "counts": [[], counts, []]}
+
+    def stored(values):
+        return [byte for v in values for byte in [255] * (v // 255) + [v % 255]]
+
+    columns = {f"{layer}_{key}": [stored(row) for row in rows[key]] for layer in names.LAYERS for key in rows}
+    old = pa.table({name: pa.array(lists, pa.list_(pa.uint8())) for name, lists in columns.items()}).to_batches()[0]
+    new = recode(old, schema.SHARD_SCHEMA)
+    for layer in names.LAYERS:
+        every = np.ones(40_000, bool)
+        decoded = decode_layer(encoded_layer(new, layer), np.arange(3), np.full(3, 7), every)
+        assert [part.tolist() for part in decoded] == [[0, 0, 6, 6], [7 + token for token in tokens], counts]
 
 
 def test_shards_keep_their_names_rows_seeds_and_content_digests(new):

@@ -34,7 +34,7 @@ def convert(old: Path | str, out: Path | str, *, say: Callable[[str], None] = la
 
     Groups, splits, order of cells, tokens, totals and records stay; columns that version 1 had not are null. The
     manifest's `converted_from` names the old one. Refused: another schema, an `out` that is there, a file that is not
-    the manifest's. Memory: one record batch.
+    the manifest's. Memory: one record batch, and the names of a shard's samples, cell by cell.
     """
     old, out = existing(old, "corpus"), Path(out)
     was = read_json(existing(old / schema.MANIFEST_FILE, "manifest of a corpus"))

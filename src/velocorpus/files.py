@@ -48,10 +48,15 @@ def write_json(path: Path | str, value: Any) -> None:
 
 def read_json(path: Path | str) -> dict[str, Any]:
     """The object in a JSON file; a missing or broken file, or one that holds another value, is the user's mistake."""
+    with open_text(path) as text:
+        return parse_json(text.read(), path)
+
+
+def parse_json(content: str | bytes, path: Path | str) -> dict[str, Any]:
+    """The object that the content of the file `path` spells."""
     try:
-        with open_text(path) as text:
-            value = json.load(text)
-    except json.JSONDecodeError as error:
+        value = json.loads(content)
+    except ValueError as error:
         raise UserMistake(f"{path} is not JSON ({error}); make it again or restore it.") from None
     if not isinstance(value, dict):
         raise UserMistake(f"{path} holds a {type(value).__name__}, not the object that was written; restore it.")

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from velocorpus.corpus import schema
+from velocorpus.corpus.storage import require_folder
 from velocorpus.errors import TryLater
 
 # Where a change keeps the totals of new samples, inside the corpus.
@@ -27,6 +28,7 @@ def locked(corpus: Path | str, *, shared: bool = False) -> Iterator[None]:
     `shared` is for jobs that write shards of their own, many at once; they and who writes the manifest exclude each
     other.
     """
+    require_folder(corpus)
     corpus = Path(corpus).resolve()
     path = corpus.with_name(f".{corpus.name}.lock")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -19,9 +19,13 @@ from numpy.typing import NDArray
 from velocorpus import names
 from velocorpus.corpus import schema
 from velocorpus.corpus.encoding import EncodedLayer, Rows, decode_layer
+from velocorpus.corpus.storage import Folder, S3Folder, open_storage
 from velocorpus.corpus.vocabulary import Vocabulary, read_table
 from velocorpus.errors import UserMistake
-from velocorpus.files import existing, read_json
+from velocorpus.files import existing, parse_json
+
+if TYPE_CHECKING:
+    from velocorpus.config import FetchConfig
 
 
 class CSR(NamedTuple):
@@ -59,28 +63,47 @@ class Cells:
 class Shard:
     """One shard file as the manifest names it."""
 
-    path: Path
+    storage: Folder | S3Folder
+    name: str
     split: str
     rows: int
     batch_cells: int  # of each record batch but the last
     samples: tuple[str, ...]
+    n_bytes: int
 
-    def open(self) -> pa.NativeFile:
-        """The file, for random access."""
-        return pa.memory_map(str(self.path))
+    @property
+    def path(self) -> Path:
+        """The file; refused where it lies in a bucket."""
+        return self.storage.path / self.name
+
+    @property
+    def address(self) -> str:
+        """What the file is called in a message."""
+        return self.storage.address(self.name)
+
+    def open(self, *, little: bool = False) -> pa.NativeFile:
+        """The file, for random access; `little`: only a few columns of each cell are wanted, and no counts."""
+        return self.storage.open(self.name, self.n_bytes, little=little)
+
+    def batches(self, layers: Sequence[str] = names.LAYERS) -> Iterator[pa.RecordBatch]:
+        """The record batches with the columns of `obs` and of some layers."""
+        with self.open() as source:
+            yield from _all_batches(open_shard(source, self.address, layers))
 
 
 class Corpus:
-    """A corpus directory, opened: `.genes`, `.samples`, `.manifest`, `.digest` (SHA-256 of the manifest's
-    bytes).
+    """A corpus, opened: `.genes`, `.samples`, `.manifest`, `.digest` (SHA-256 of the manifest's bytes).
+
+    `path` is a folder, or `s3://bucket/folder`, of which only what is asked for is read; `how` says how a bucket is
+    asked (see `storage.S3Folder`).
     """
 
-    def __init__(self, path: Path | str, version: int | None = None) -> None:
-        self.path = existing(path, "corpus")
-        file = self.path / schema.MANIFEST_FILE
-        if version is not None:
-            file = self.path / schema.VERSIONS_FOLDER / f"{version}.json"
-        self.manifest: dict[str, Any] = read_json(existing(file, "manifest of a corpus"))
+    def __init__(self, path: Path | str, version: int | None = None, *, how: "FetchConfig | None" = None) -> None:
+        self.storage = open_storage(path, how)
+        self.address = self.storage.address()
+        name = schema.MANIFEST_FILE if version is None else f"{schema.VERSIONS_FOLDER}/{version}.json"
+        file, content = self.storage.address(name), self.storage.read(name, "manifest of a corpus")
+        self.manifest: dict[str, Any] = parse_json(content, file)
         if self.manifest.get("schema_version") != schema.SCHEMA_VERSION:
             raise UserMistake(
                 f"{file} has corpus schema {self.manifest.get('schema_version')}, this version reads "
@@ -88,11 +111,21 @@ class Corpus:
             )
         self._superseded = {}
         if version is not None:
-            newest = read_json(existing(self.path / schema.MANIFEST_FILE, "manifest of a corpus"))
+            newest = parse_json(self.storage.read(schema.MANIFEST_FILE, "manifest of a corpus"), self.address)
             self._superseded = {entry["path"]: entry["sha256"] for entry in newest["shards"]}
-        self.digest = hashlib.sha256(file.read_bytes()).hexdigest()
-        self.genes = Vocabulary.read(self.path / self.manifest["files"]["genes"]["path"])
-        self.samples = read_table(self.path / self.manifest["files"]["samples"]["path"], "table of samples")
+        self.digest = hashlib.sha256(content).hexdigest()
+        self.genes = Vocabulary.read(*self._table("genes", "vocabulary table"))
+        where, table = self._table("samples", "table of samples")
+        self.samples = read_table(where, "table of samples", table)
+
+    @property
+    def path(self) -> Path:
+        """The folder; refused where the corpus lies in a bucket."""
+        return self.storage.path
+
+    def _table(self, name: str, what: str) -> tuple[str, bytes]:
+        file = self.manifest["files"][name]
+        return self.storage.address(file["path"]), self.storage.read(file["path"], what, file["sha256"])
 
     def shards(self, split: str | None = None) -> list[Shard]:
         """The shard files of one split (or all), in the order of the manifest."""
@@ -101,13 +134,14 @@ class Corpus:
         entries = [entry for entry in self.manifest["shards"] if split in (None, entry["split"])]
         for entry in entries if self._superseded else ():
             made_anew = self._superseded.get(entry["path"], entry["sha256"]) != entry["sha256"]
-            if made_anew or not (self.path / entry["path"]).exists():
+            if made_anew or not (entry["path"] in self._superseded or self.storage.exists(entry["path"])):
                 raise UserMistake(
-                    f"Version {self.manifest['version']} of {self.path} cannot be read: its {entry['path']} was "
+                    f"Version {self.manifest['version']} of {self.address} cannot be read: its {entry['path']} was "
                     f"{'made anew' if made_anew else 'deleted'} in a later version; read the newest."
                 )
         return [
-            Shard(self.path / e["path"], e["split"], e["rows"], e["batch_cells"], tuple(e["samples"])) for e in entries
+            Shard(self.storage, e["path"], e["split"], e["rows"], e["batch_cells"], tuple(e["samples"]), e["bytes"])
+            for e in entries
         ]
 
     def samples_of(
@@ -169,7 +203,7 @@ class Corpus:
         obs: list[pa.Table] = []
         parts: dict[str, list[tuple[Any, Any, Any]]] = {layer: [] for layer in layers}
         for shard in self.shards(split):
-            for batch in read_batches(shard.path, layers):
+            for batch in shard.batches(layers):
                 rows = np.flatnonzero(choose(batch))
                 if not len(rows):
                     continue
@@ -226,13 +260,16 @@ def cell_ids(cells: pa.Table | pa.RecordBatch) -> Any:
 def read_batches(path: Path, layers: Sequence[str] = names.LAYERS) -> Iterator[pa.RecordBatch]:
     """The record batches of one shard with the columns of `obs` and of some layers."""
     with pa.memory_map(str(existing(path, "shard"))) as source:
-        file = open_shard(source, path, layers)
-        for i in range(file.num_record_batches):
-            yield file.get_batch(i)
+        yield from _all_batches(open_shard(source, path, layers))
+
+
+def _all_batches(file: pa.ipc.RecordBatchFileReader) -> Iterator[pa.RecordBatch]:
+    for i in range(file.num_record_batches):
+        yield file.get_batch(i)
 
 
 def open_shard(
-    source: pa.NativeFile, path: Path, layers: Sequence[str], obs: Sequence[str] = schema.OBS_COLUMNS
+    source: pa.NativeFile, path: Path | str, layers: Sequence[str], obs: Sequence[str] = schema.OBS_COLUMNS
 ) -> pa.ipc.RecordBatchFileReader:
     """Open a shard for random access, reading only some columns."""
     wanted = [*obs, *(column for layer in layers for column in schema.layer_columns(layer))]

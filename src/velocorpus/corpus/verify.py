@@ -22,6 +22,7 @@ from velocorpus.corpus.entries import shard_entry
 from velocorpus.corpus.plan import Splits
 from velocorpus.corpus.reader import Corpus, read_batches
 from velocorpus.corpus.rewrite import Sums, decoded
+from velocorpus.corpus.storage import require_folder
 from velocorpus.corpus.vocabulary import read_table
 from velocorpus.errors import UserMistake
 from velocorpus.files import existing, read_json, sha256
@@ -29,6 +30,7 @@ from velocorpus.files import existing, read_json, sha256
 
 def verify(folder: Path | str) -> list[str]:
     """The faults of a corpus, one sentence each; empty when it is whole."""
+    require_folder(folder)
     folder = existing(folder, "corpus")
     try:
         damaged = list(_bytes(folder, read_json(existing(folder / schema.MANIFEST_FILE, "manifest of a corpus"))))

@@ -8,6 +8,7 @@ spike-in) has a token in each.
 """
 
 import hashlib
+import io
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -137,9 +138,9 @@ class Vocabulary:
             write_table(self.to_table(), aside)
 
     @classmethod
-    def read(cls, path: Path | str) -> "Vocabulary":
+    def read(cls, path: Path | str, content: bytes | None = None) -> "Vocabulary":
         """Read a vocabulary table or a `genes.feather`; genes without a `kept` column are all kept."""
-        table = read_table(path, "vocabulary table")
+        table = read_table(path, "vocabulary table", content)
         for column in schema.VOCABULARY_SCHEMA.names:
             if column not in table.column_names:
                 raise UserMistake(
@@ -167,10 +168,12 @@ def write_table(table: pa.Table, path: Path | str) -> None:
     )
 
 
-def read_table(path: Path | str, what: str) -> pa.Table:
-    """Read a Feather file; a missing or broken one is the user's mistake."""
+def read_table(path: Path | str, what: str, content: bytes | None = None) -> pa.Table:
+    """Read a Feather file, or its `content`; a missing or broken one is the user's mistake."""
     try:
-        return feather.read_table(str(existing(path, what)), memory_map=False)
+        return feather.read_table(
+            str(existing(path, what)) if content is None else io.BytesIO(content), memory_map=False
+        )
     except (pa.ArrowInvalid, OSError) as error:
         raise UserMistake(f"The {what} {path} cannot be read as Feather ({error}); make it again.") from None
 

@@ -57,8 +57,8 @@ def find_blocks(corpus: Corpus, split: str | None, studies: Sequence[str] | None
 
 def _wanted_rows(shard: Shard, samples: Collection[str]) -> Iterator[NDArray[np.int64]]:
     wanted = pa.array(sorted(samples), pa.string())
-    with shard.open() as source:
-        file = open_shard(source, shard.path, (), (names.SAMPLE,))
+    with shard.open(little=True) as source:
+        file = open_shard(source, shard.address, (), (names.SAMPLE,))
         for i in range(file.num_record_batches):
             mask = pc.is_in(file.get_batch(i)[names.SAMPLE], value_set=wanted)
             yield np.flatnonzero(mask.to_numpy(zero_copy_only=False))
@@ -67,7 +67,7 @@ def _wanted_rows(shard: Shard, samples: Collection[str]) -> Iterator[NDArray[np.
 def read_block(corpus: Corpus, block: Block, modalities: Sequence[str]) -> BlockCells:
     """Read and decompress a block's bytes in some layers: about 5 kB a cell for spliced and unspliced."""
     with block.shard.open() as source:
-        batch = open_shard(source, block.shard.path, modalities, (names.ORGANISM,)).get_batch(block.number)
+        batch = open_shard(source, block.shard.address, modalities, (names.ORGANISM,)).get_batch(block.number)
     layers = {modality: encoded_layer(batch, modality) for modality in modalities}
     rows = np.arange(batch.num_rows) if block.rows is None else block.rows
     return BlockCells(layers, first_tokens(batch, corpus.genes), rows, block.corpus_row)

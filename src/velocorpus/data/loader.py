@@ -66,7 +66,7 @@ class Loader(IterableDataset[CellBatch]):
         if not self.n_cells:
             of = f" of {', '.join(studies)}" if studies else ""
             raise UserMistake(
-                f"The split '{split}' of the corpus {corpus.path} has no cells{of}; hold out a study for it."
+                f"The split '{split}' of the corpus {corpus.address} has no cells{of}; hold out a study for it."
             )
         self._drawn, self._step, self._space = 0, 0, Space()
         self._plan: tuple[int, list[NDArray[np.int64]], NDArray[np.int64]] | None = None

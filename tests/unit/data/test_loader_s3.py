@@ -16,6 +16,7 @@ from velocorpus.corpus.sharing.publish import publish
 from velocorpus.data.loader import Loader
 from velocorpus.errors import TryLater, UserMistake
 
+LOADERS: list[Loader] = []
 N_BLOCKS = 13  # of the training split: 75 cells in a shard of a and b, and one of c, in blocks of 8
 
 
@@ -55,7 +56,19 @@ def loader(corpus, **changes):
         "window_blocks": 3,
         "readers": 0,
     }
-    return Loader(corpus, "train", **(options | changes))
+    made = Loader(corpus, "train", **(options | changes))
+    LOADERS.append(made)
+    return made
+
+
+@pytest.fixture(autouse=True)
+def _readers_end():
+    """What a loader reads ahead must not count as a request of the next test, nor take its faults."""
+    yield
+    for made in LOADERS:
+        if made._threads is not None:
+            made._threads.shutdown(cancel_futures=True)
+    LOADERS.clear()
 
 
 def assert_same(ones, others, n):
@@ -104,6 +117,13 @@ def test_reading_cells_equals_the_folder(folder, remote):
 def test_a_forked_worker_asks_by_itself(folder, remote):
     workers = torch.utils.data.DataLoader(loader(remote), batch_size=None, num_workers=1)
     assert_same(loader(Corpus(folder)), workers, 10)
+
+
+def test_a_process_has_a_connection_of_its_own(remote, monkeypatch):
+    mine = remote.storage._here().bucket
+    assert remote.storage._here().bucket is mine
+    monkeypatch.setattr(storage.os, "getpid", lambda: -1)
+    assert remote.storage._here().bucket is not mine
 
 
 def test_a_pickled_corpus_holds_no_connection(remote):

@@ -118,13 +118,12 @@ class S3Folder:
         bucket = self._here().bucket
         condition = {"IfMatch": etag} if etag else {}
 
+        said = f"bytes {start}-{stop - 1}/{n_bytes}"
+
         def get() -> dict[str, Any]:
             answer = bucket.once("get_object", name, Range=f"bytes={start}-{stop - 1}", **condition)
-            if (
-                answer.get("ContentRange") == f"bytes {start}-{stop - 1}/{n_bytes}"
-                and len(answer["Body"]) < stop - start
-            ):
-                raise Broken("fewer bytes came than were asked for")
+            if answer.get("ContentRange") == said and len(answer["Body"]) != stop - start:
+                raise Broken("other bytes came than were asked for")
             return answer
 
         try:
@@ -133,7 +132,7 @@ class S3Folder:
             if error.code not in ("PreconditionFailed", "412", "InvalidRange", "416"):
                 raise
             answer = {}
-        if answer.get("ContentRange") != f"bytes {start}-{stop - 1}/{n_bytes}" or etag not in (None, answer["ETag"]):
+        if answer.get("ContentRange") != said or etag not in (None, answer["ETag"]):
             raise UserMistake(
                 f"The shard {self.address(name)} is not the one of the manifest that was read ({n_bytes} bytes): it "
                 "was replaced, or came damaged; open the corpus again, or have it published again."
@@ -156,11 +155,8 @@ class S3Folder:
                 f"The shard {self.address(name)} cannot be read as Arrow ({error}); publish it again."
             ) from None
         # A small shard is here whole; of another only the footer is worth its memory.
-        return (
-            _Footer(etag, n_bytes, batches, start, end)
-            if not start
-            else _Footer(etag, n_bytes, batches, at, end[at - start :])
-        )
+        kept = start if start == 0 else at
+        return _Footer(etag, n_bytes, batches, kept, end[kept - start :])
 
     def _here(self) -> "_Asking":
         """This process' connection: neither a copy sent to another process nor a fork may use another's."""

@@ -140,7 +140,7 @@ def _pack_encoded(
     # A cell is decoded here first, where it stays in the processor's cache.
     room = longest(frequent_at, rows) + longest(rare_at, rows) + 1
     tokens, values = np.empty(room, np.int32), np.empty(room, np.int32)
-    extra = np.empty(room + longest(more_at, rows), np.int32)
+    scratch = np.empty((2, room + longest(more_at, rows)), np.int32)
     all_kept = False
     for i in range(len(rows)):
         row, cell = rows[i], place + i
@@ -153,7 +153,7 @@ def _pack_encoded(
             first[i],
             keep,
             all_kept,
-            extra,
+            scratch,
             tokens,
             values,
         )

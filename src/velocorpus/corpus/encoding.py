@@ -11,6 +11,7 @@ Compiled by numba; `decode` is the numpy twin that the contract states and tests
 uint8, offsets int): row r owns bytes[offsets[r]:offsets[r + 1]].
 """
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,10 +29,10 @@ MORE = 5
 # One addition for a byte of a code: its gap to the token (from bit 40), whether its count goes on in `more` to the
 # number of those (from bit 20), whether it ends a code to the number of genes.
 _BYTE = np.arange(256, dtype=np.uint64)
-_SMALL = (_BYTE % MORE + 1).astype(np.uint8)
-_STEP = (_BYTE // MORE) << 40 | (_SMALL == MORE).astype(np.uint64) << 20 | (_BYTE != 255)
+SMALL = (_BYTE % MORE + 1).astype(np.uint8)
+_STEP = (_BYTE // MORE) << 40 | (SMALL == MORE).astype(np.uint64) << 20 | (_BYTE != 255)
 _FIELD = 2**20 - 1
-MOST_GENES = 2**24
+_NONE, _FREQUENT, _EVERY = range(3)
 
 
 class Rows(NamedTuple):
@@ -47,6 +48,25 @@ class EncodedLayer(NamedTuple):
     frequent: Rows
     rare: Rows
     more: Rows
+
+
+class Kept(NamedTuple):
+    """Which genes come back from decoding: 1 or 0 by token; and, at each organism's first token, which of its genes
+    need no look at that: none, the frequent ones, or every one.
+    """
+
+    keep: NDArray[np.uint8]
+    sure: NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, keep: NDArray[np.bool_], firsts: Iterable[int]) -> "Kept":
+        """For organisms with these first tokens. A vocabulary has fewer than 2²⁴ genes (see `_STEP`)."""
+        assert len(keep) < 2**24, "a token has 24 bits"
+        sure = np.full(len(keep) + 1, _NONE, np.uint8)
+        for first in firsts:
+            if keep[first : first + BORDER].all():
+                sure[first] = _EVERY if keep[first:].all() else _FREQUENT
+        return cls(keep.view(np.uint8), sure)
 
 
 def decode(frequent: Bytes, rare: Bytes, more: Bytes, first: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -83,7 +103,7 @@ def decode_layer(
     when a row's columns disagree or a token lies outside the vocabulary: the shard is damaged or foreign.
     """
     columns = (part for column in layer for part in column)
-    indptr, tokens, counts, broken = _decode(*columns, rows, first, keep.view(np.uint8))
+    indptr, tokens, counts, broken = _decode(*columns, rows, first, *Kept.of(keep, np.unique(first)))
     check_decoded(broken)
     return indptr, tokens, counts
 
@@ -158,13 +178,22 @@ def _put(column: Any, at: int, value: int) -> int:  # pragma: no cover - compile
 
 @compiled
 def decode_row(
-    frequent: Any, rare: Any, more: Any, first: int, keep: Any, all_kept: bool, scratch: Any, tokens: Any, counts: Any
+    frequent: Any,
+    rare: Any,
+    more: Any,
+    first: int,
+    keep: Any,
+    sure: Any,
+    scratch: Any,
+    small: Any,
+    tokens: Any,
+    counts: Any,
 ) -> int:  # pragma: no cover - compiled
     """Decode one cell's bytes into `tokens` and `counts`, only tokens with `keep`; how many, or −1 where it is broken.
 
-    `tokens`, `counts` and both rows of `scratch` (all int32) have room for one more than the bytes of `frequent` and
-    `rare` together, `scratch` also for those of `more`. `keep` is 0 or 1 by token (uint8), `all_kept` whether it is 1
-    for all frequent genes.
+    `tokens` (int32), `counts` (any type; `small` is the table `SMALL` in it) and both rows of `scratch` (int32) have
+    room for as many genes as the cell has (`n_codes`), `scratch` also for the bytes of `more`. For `keep` and `sure`
+    see `Kept`.
     """
     extra, places = scratch[0], scratch[1]
     n_extra = _widen(more, extra)
@@ -172,26 +201,26 @@ def decode_row(
         return -1
     if not _is_sound(rare, first + BORDER - 1, len(keep)):
         return -1
-    state = _codes(frequent, first - 1, np.uint64(0), tokens, counts, places)
+    state = _codes(frequent, first - 1, np.uint64(0), small, tokens, counts, places)
     n_frequent = np.int64(state & np.uint64(_FIELD))
-    state = _codes(rare, first + BORDER - 1, state, tokens, counts, places)
+    state = _codes(rare, first + BORDER - 1, state, small, tokens, counts, places)
     n = np.int64(state & np.uint64(_FIELD))
     if (state >> np.uint64(20)) & np.uint64(_FIELD) != n_extra:
         return -1
     for i in range(n_extra):
-        counts[places[i]] += extra[i]
-    # In nearly every corpus all frequent genes are kept, and they are most of the work.
-    return _drop(keep, tokens, counts, n_frequent if all_kept else 0, n)
+        counts[places[i]] = MORE + extra[i]
+    if sure[first] == _EVERY:
+        return n  # type: ignore[return-value]
+    return _drop(keep, tokens, counts, n_frequent if sure[first] == _FREQUENT else 0, n)
 
 
 @compiled
-def all_frequent_kept(keep: Any, first: int) -> bool:  # pragma: no cover - compiled
-    """Whether all frequent genes of the organism with this first token are kept."""
-    frequent = keep[first : first + BORDER]
-    n_kept = 0
-    for stays in frequent:
-        n_kept += stays
-    return n_kept == len(frequent)
+def n_codes(column: Any) -> int:  # pragma: no cover - compiled
+    """Genes in a column of codes."""
+    n = 0
+    for byte in column:
+        n += byte != 255
+    return n
 
 
 @compiled
@@ -207,7 +236,7 @@ def _is_sound(column: Any, before: int, n_genes: int) -> bool:  # pragma: no cov
 
 @compiled
 def _codes(
-    column: Any, before: int, state: Any, tokens: Any, counts: Any, places: Any
+    column: Any, before: int, state: Any, small: Any, tokens: Any, counts: Any, places: Any
 ) -> Any:  # pragma: no cover - compiled
     """The inner loop: no branch, since the processor would guess wrong at every fifth gene, and three sums in one.
 
@@ -219,7 +248,7 @@ def _codes(
         n, n_more = state & np.uint64(_FIELD), (state >> np.uint64(20)) & np.uint64(_FIELD)
         state += _STEP[byte]
         tokens[n] = np.int32(state >> np.uint64(40))
-        counts[n] = np.int32(_SMALL[byte])
+        counts[n] = small[byte]
         places[n_more] = np.int32(n)
     return state
 
@@ -269,26 +298,25 @@ def _decode(
     rows: Any,
     first: Any,
     keep: Any,
+    sure: Any,
 ) -> Any:  # pragma: no cover - compiled
     room = 0
     for row in rows:
         room += frequent_at[row + 1] - frequent_at[row] + rare_at[row + 1] - rare_at[row]
     indptr = np.zeros(len(rows) + 1, np.int64)
     tokens, counts = np.empty(room + 1, np.int32), np.empty(room + 1, np.int32)
-    scratch = np.empty((2, room + longest(more_at, rows) + 1), np.int32)
-    all_kept = False
+    scratch, small = np.empty((2, room + longest(more_at, rows) + 1), np.int32), SMALL.astype(np.int32)
     for i in range(len(rows)):
         row, at = rows[i], indptr[i]
-        if i == 0 or first[i] != first[i - 1]:
-            all_kept = all_frequent_kept(keep, first[i])
         n = decode_row(
             frequent[frequent_at[row] : frequent_at[row + 1]],
             rare[rare_at[row] : rare_at[row + 1]],
             more[more_at[row] : more_at[row + 1]],
             first[i],
             keep,
-            all_kept,
+            sure,
             scratch,
+            small,
             tokens[at:],
             counts[at:],
         )

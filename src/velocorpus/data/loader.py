@@ -13,6 +13,7 @@ of a batch are decoded. Cost: each rank, and each worker, reads every window and
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import IterableDataset, get_worker_info
 
+from velocorpus.corpus.encoding import Kept
 from velocorpus.corpus.reader import Corpus
 from velocorpus.data.batch import CellBatch, PaddedBatch
 from velocorpus.data.blocks import BlockCells, find_blocks, read_block
@@ -69,6 +71,7 @@ class Loader(IterableDataset[CellBatch]):
                 f"The split '{split}' of the corpus {corpus.address} has no cells{of}; hold out a study for it."
             )
         self._drawn, self._step, self._space = 0, 0, Space()
+        self._kept = Kept.of(corpus.genes.kept, corpus.genes.first.values())
         self._plan: tuple[int, list[NDArray[np.int64]], NDArray[np.int64]] | None = None
         self._window: _Window | None = None
         self._ahead: dict[tuple[int, int], list[Future[BlockCells]]] = {}
@@ -145,7 +148,7 @@ class Loader(IterableDataset[CellBatch]):
         packers = {
             modality: Packer(
                 end - start,
-                self.corpus.genes.kept,
+                self._kept,
                 self._space,
                 max_genes=self.max_genes,
                 truncation=self.truncation,
@@ -154,21 +157,21 @@ class Loader(IterableDataset[CellBatch]):
             )
             for modality in self.modalities
         }
-        rows: list[NDArray[np.int64]] = []
+        corpus_rows: list[NDArray[np.int64]] = []
         while start < end:
             epoch, at = divmod(start, self.n_cells)
             window = self._window_at(epoch, at)
             n = min(end - start, window.at.stop - at)
             chosen = np.sort(window.order[at - window.at.start :][:n])
-            bounds = np.searchsorted(chosen, window.starts)
-            for i, block in enumerate(window.blocks):
-                cells = chosen[bounds[i] : bounds[i + 1]] - window.starts[i]
-                if len(cells):
+            rows, first = window.rows[chosen], window.first[chosen]
+            bounds = np.searchsorted(chosen, window.starts).tolist()
+            for block, (a, b) in zip(window.blocks, pairwise(bounds), strict=True):
+                if a < b:
                     for modality, packer in packers.items():
-                        packer.add(block.layers[modality], block.rows[cells], block.first[block.rows[cells]])
-                    rows.append(block.corpus_row + cells)
+                        packer.add(block.layers[modality], rows[a:b], first[a:b])
+            corpus_rows.append(window.corpus_rows[chosen])
             start += n
-        return packers, torch.from_numpy(np.concatenate(rows))
+        return packers, torch.from_numpy(np.concatenate(corpus_rows))
 
     def _window_at(self, epoch: int, at: int) -> "_Window":
         """The window that holds position `at` of an epoch; reading of the next one of the epoch begins."""
@@ -203,9 +206,15 @@ class Loader(IterableDataset[CellBatch]):
 
 
 class _Window:
-    """Some blocks in memory, still encoded: cell `starts[i]` + j is cell j of block i, `order` shuffles all."""
+    """Some blocks in memory, still encoded; `order` shuffles their cells, block i has [starts[i], starts[i + 1]).
+
+    By cell: `rows`, its row in the block, `first`, the first token of its organism, and `corpus_rows`.
+    """
 
     def __init__(self, key: tuple[int, int], at: range, blocks: Sequence[BlockCells], rng: np.random.Generator) -> None:
         self.key, self.at, self.blocks = key, at, blocks
         self.starts = np.concatenate([[0], np.cumsum([len(block.rows) for block in blocks])])
         self.order = rng.permutation(len(at))
+        self.rows = np.concatenate([block.rows for block in blocks])
+        self.first = np.concatenate([block.first[block.rows] for block in blocks])
+        self.corpus_rows = np.concatenate([block.corpus_row + np.arange(len(block.rows)) for block in blocks])

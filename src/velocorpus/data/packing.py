@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from velocorpus.compiled import compiled
-from velocorpus.corpus.encoding import EncodedLayer, all_frequent_kept, check_decoded, decode_row, longest
+from velocorpus.corpus.encoding import SMALL, EncodedLayer, Kept, check_decoded, decode_row, longest, n_codes
 from velocorpus.corpus.reader import CSR
 from velocorpus.data.batch import LayerTokens, PaddedTokens
 
@@ -60,7 +60,7 @@ class Packer:
     def __init__(
         self,
         n_cells: int,
-        keep: NDArray[np.bool_],
+        kept: Kept,
         space: Space,
         *,
         max_genes: int,
@@ -69,21 +69,21 @@ class Packer:
         padded: bool,
     ) -> None:
         self._cut = max_genes, truncation == "sample", key
-        self._keep, self._width, self._n = keep.view(np.uint8), max_genes if padded else 0, 0
+        self._kept, self._width, self._n = kept, max_genes if padded else 0, 0
         # One more: see `_cut`. Pages of a packed batch that are never written are never there.
         room = n_cells * max_genes + 1
         self._genes, self._counts = space.take(room, np.int32), space.take(room, np.float32)
         self._offsets, self._totals = np.zeros(n_cells + 1, np.int64), np.empty(n_cells, np.float32)
 
     def add(self, layer: EncodedLayer, rows: NDArray[np.int64], first: NDArray[np.int64]) -> None:
-        """The next cells: some rows of a block; only tokens with `keep` come out, and only they count in `totals_B`.
+        """The next cells: some rows of a block; only tokens that are kept come out, and only they count in `totals_B`.
 
         `first` is the first token of the organism of each of `rows`. Raises `ValueError` where a row's columns disagree
         or a token lies outside the vocabulary.
         """
-        columns = (part for column in layer for part in column)
+        columns = *layer.frequent, *layer.rare, *layer.more
         out = self._genes, self._counts, self._offsets, self._totals
-        check_decoded(_pack_encoded(*columns, rows, first, self._keep, *self._cut, self._n, self._width, *out))
+        check_decoded(_pack_encoded(*columns, rows, first, *self._kept, *self._cut, self._n, self._width, *out))
         self._n += len(rows)
 
     def tokens(self) -> LayerTokens:
@@ -111,7 +111,9 @@ def _pack_csr(
     for i in range(len(rows)):
         a, b = indptr[rows[i]], indptr[rows[i] + 1]
         totals[i] = data[a:b].sum()
-        offsets[i + 1] = _cut(indices[a:b], data[a:b], most, sample, _mixed(key, i), genes, counts, offsets[i])
+        at = offsets[i]
+        n = _cut(indices[a:b], data[a:b], most, sample, _mixed(key, i), genes[at:], counts[at:])
+        offsets[i + 1] = at + n
     return genes[: offsets[-1]], counts[: offsets[-1]], offsets, totals
 
 
@@ -126,6 +128,7 @@ def _pack_encoded(
     rows: Any,
     first: Any,
     keep: Any,
+    sure: Any,
     most: int,
     sample: bool,
     key: int,
@@ -137,74 +140,74 @@ def _pack_encoded(
     totals: Any,
 ) -> int:  # pragma: no cover - compiled
     """Cells `place`, … of the batch; the row that is broken, or −1. `width` is 0 where nothing is padded."""
-    # A cell is decoded here first, where it stays in the processor's cache.
+    # A cell that may have to be cut is decoded here first, where it stays in the processor's cache.
     room = longest(frequent_at, rows) + longest(rare_at, rows) + 1
     tokens, values = np.empty(room, np.int32), np.empty(room, np.int32)
     scratch = np.empty((2, room + longest(more_at, rows)), np.int32)
-    all_kept = False
+    small, small_float = SMALL.astype(np.int32), SMALL.astype(np.float32)
     for i in range(len(rows)):
         row, cell = rows[i], place + i
-        if i == 0 or first[i] != first[i - 1]:
-            all_kept = all_frequent_kept(keep, first[i])
-        n = decode_row(
+        columns = (
             frequent[frequent_at[row] : frequent_at[row + 1]],
             rare[rare_at[row] : rare_at[row + 1]],
             more[more_at[row] : more_at[row + 1]],
-            first[i],
-            keep,
-            all_kept,
-            scratch,
-            tokens,
-            values,
         )
+        start: Any = cell * width if width else offsets[cell]
+        total: Any = 0
+        own_genes, own_counts = genes[start:], counts[start:]
+        if n_codes(columns[0]) + n_codes(columns[1]) <= most:
+            n = decode_row(*columns, first[i], keep, sure, scratch, small_float, own_genes, own_counts)
+            for value in own_counts[: max(n, 0)]:
+                total += np.int64(value)
+        else:
+            n = decode_row(*columns, first[i], keep, sure, scratch, small, tokens, values)
+            for value in values[: max(n, 0)]:
+                total += value
+            n = _cut(tokens[:n], values[:n], most, sample, _mixed(key, cell), own_genes, own_counts) if n >= 0 else n
         if n < 0:
             return row
-        total = 0
-        for j in range(n):
-            total += values[j]
-        totals[cell] = total
-        start = cell * width if width else offsets[cell]
-        end = _cut(tokens[:n], values[:n], most, sample, _mixed(key, cell), genes, counts, start)
-        offsets[cell + 1] = offsets[cell] + end - start
+        totals[cell], offsets[cell + 1] = total, offsets[cell] + n
         if width:
-            genes[end : start + width] = 0
-            counts[end : start + width] = 0
+            own_genes[n:width], own_counts[n:width] = 0, 0
     return -1
 
 
 @compiled
 def _cut(
-    tokens: Any, values: Any, most: int, sample: bool, key: Any, genes: Any, counts: Any, at: int
+    tokens: Any, values: Any, most: int, sample: bool, key: Any, genes: Any, counts: Any
 ) -> int:  # pragma: no cover - compiled
-    """Copy at most `most` genes of a cell to `genes` and `counts`, from `at` on; where they end.
-
-    Slices, since numba asks of a signed index whether it counts from the end, which costs more than the copy.
-    """
-    genes, counts, n = genes[at:], counts[at:], len(tokens)
+    """Copy at most `most` genes of a cell to the start of `genes` and `counts`; how many."""
+    n = len(tokens)
     if n <= most:
         genes[:n], counts[:n] = tokens, values
-        return at + n
+        return n
     if sample:
         worth = np.empty(n, np.float64)
         for i in range(n):
             worth[i] = np.log(_uniform(key, tokens[i])) / values[i]
         floor = np.partition(worth, n - most)[n - most]
-        return at + _select(tokens, values, worth, floor, np.nextafter(floor, np.inf), most, genes, counts)
-    more_than_one = 0  # of nearly every cell that is cut, genes with one molecule are all that goes
+        return _select(tokens, values, worth, floor, np.nextafter(floor, np.inf), most, genes, counts)
+    n_ones = 0
     for value in values:
-        more_than_one += value > 1
-    threshold, above = 1, more_than_one
-    if above > most:
-        seen = np.zeros(_MANY + 1, np.int64)
-        for value in values:
-            seen[min(value, _MANY)] += 1
-        threshold, above = _MANY, 0
-        while above + seen[threshold] <= most:
-            above += seen[threshold]
-            threshold -= 1
-        if threshold == _MANY:
-            threshold = np.partition(values, n - most)[n - most]
-    return at + _select(tokens, values, values, threshold, threshold + 1, most, genes, counts)
+        n_ones += value == 1
+    if n - n_ones <= most:  # of nearly every cell that is cut: the last genes with one molecule are all that goes
+        kept, going = n, n - most
+        while going:
+            kept -= 1
+            going -= values[kept] == 1
+        genes[:kept], counts[:kept] = tokens[:kept], values[:kept]
+        _select_from(tokens[kept:], values[kept:], values[kept:], 2, genes[kept:], counts[kept:])
+        return most
+    seen = np.zeros(_MANY + 1, np.int64)
+    for value in values:
+        seen[min(value, _MANY)] += 1
+    threshold, above = _MANY, 0
+    while above + seen[threshold] <= most:
+        above += seen[threshold]
+        threshold -= 1
+    if threshold == _MANY:
+        threshold = np.partition(values, n - most)[n - most]
+    return _select(tokens, values, values, threshold, threshold + 1, most, genes, counts)
 
 
 @compiled
@@ -215,18 +218,26 @@ def _select(
     ties = most
     for one in worth:
         ties -= one >= next_least
-    i, end = 0, np.uint64(0)
+    tied = 0
     while ties:
-        stays = worth[i] >= least
-        genes[end], counts[end] = tokens[i], values[i]
-        end += np.uint64(stays)
-        ties -= worth[i] == least
-        i += 1
-    # Written in any case, and written over where the gene does not stay: no branch to guess wrong.
-    for j in range(i, len(tokens)):
-        genes[end], counts[end] = tokens[j], values[j]
-        end += np.uint64(worth[j] >= next_least)
+        ties -= worth[tied] == least
+        tied += 1
+    n = _select_from(tokens[:tied], values[:tied], worth[:tied], least, genes, counts)
+    _select_from(tokens[tied:], values[tied:], worth[tied:], next_least, genes[n:], counts[n:])
     return most
+
+
+@compiled
+def _select_from(
+    tokens: Any, values: Any, worth: Any, least: Any, genes: Any, counts: Any
+) -> int:  # pragma: no cover - compiled
+    """Copy the genes that are worth `least`; how many."""
+    end = np.uint64(0)
+    # Written in any case, and written over where the gene does not stay: no branch to guess wrong.
+    for i in range(len(tokens)):
+        genes[end], counts[end] = tokens[i], values[i]
+        end += np.uint64(worth[i] >= least)
+    return np.int64(end)  # type: ignore[return-value]
 
 
 @compiled

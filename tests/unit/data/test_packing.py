@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from velocorpus.corpus.encoding import EncodedLayer, Rows, encode_layer
+from velocorpus.corpus.encoding import EncodedLayer, Kept, Rows, encode_layer
 from velocorpus.corpus.reader import CSR
 from velocorpus.data.packing import Packer, Space, pack_csr
 
@@ -26,6 +26,17 @@ def cells(draw):
 
 def encoded(csr):
     return encode_layer(csr.indptr, csr.indices, csr.data)
+
+
+# Nothing, rare genes, frequent ones too.
+DROPPED = [slice(0, 0), slice(4200, None, 2), slice(None, None, 3)]
+
+
+def without(csr, keep):
+    """The same cells without genes that are not kept."""
+    stay = keep[csr.indices]
+    indptr = np.concatenate([[0], np.cumsum(stay)])[csr.indptr]
+    return CSR(indptr, csr.indices[stay], csr.data[stay], N_GENES)
 
 
 def assert_same(one, two):
@@ -60,8 +71,9 @@ def test_bytes_of_a_shard_are_packed_as_cells_in_memory(data, most, truncation):
     rows = rng.integers(0, len(csr.indptr) - 1, 6)
     options = {"max_genes": most, "truncation": truncation, "key": 7}
     layer, first, keep = encoded(csr), np.zeros(6, np.int64), np.ones(N_GENES, bool)
-    expected = pack_csr(csr, rows, **options)
-    packed, padded = (Packer(6, keep, Space(), padded=padded, **options) for padded in (False, True))
+    keep[data.draw(st.sampled_from(DROPPED))] = False
+    expected = pack_csr(without(csr, keep), rows, **options)
+    packed, padded = (Packer(6, Kept.of(keep, [0]), Space(), padded=padded, **options) for padded in (False, True))
     for packer in (packed, padded):
         for part in (slice(0, 2), slice(2, 6)):
             packer.add(layer, rows[part], first[part])
@@ -79,7 +91,7 @@ def test_genes_that_are_not_kept_are_in_no_total():
     csr = CSR(np.array([0, 3]), np.array([1, 300, 699], np.int32), np.array([4, 300, 5], np.int32), N_GENES)
     keep = np.arange(N_GENES) != 300
     row, first = np.zeros(1, np.int64), np.zeros(1, np.int64)
-    packer = Packer(1, keep, Space(), max_genes=9, truncation="top", key=0, padded=False)
+    packer = Packer(1, Kept.of(keep, [0]), Space(), max_genes=9, truncation="top", key=0, padded=False)
     packer.add(encoded(csr), row, first)
     packed = packer.tokens()
     assert packed.genes_T.tolist() == [1, 699]
@@ -88,7 +100,9 @@ def test_genes_that_are_not_kept_are_in_no_total():
 
 def test_a_row_that_does_not_decode_is_refused():
     columns = [Rows(np.array(column, np.uint8), np.array([0, len(column)])) for column in ([9], [], [])]
-    packer = Packer(1, np.ones(N_GENES, bool), Space(), max_genes=9, truncation="top", key=0, padded=False)
+    packer = Packer(
+        1, Kept.of(np.ones(N_GENES, bool), [0]), Space(), max_genes=9, truncation="top", key=0, padded=False
+    )
     with pytest.raises(ValueError, match="row 0 of the block does not decode"):
         packer.add(EncodedLayer(*columns), np.zeros(1, np.int64), np.zeros(1, np.int64))
 

@@ -206,7 +206,7 @@ def wrong_manifest_number(it: Spoiler) -> list[str]:
 def wrong_shard_entry(it: Spoiler) -> list[str]:
     def change(manifest: dict) -> None:
         entry = it.rng.choice(manifest["shards"])
-        key = it.rng.choice(["group", "rows", "bytes", "content_digest", "seed"])
+        key = it.rng.choice(["group", "rows", "batch_cells", "bytes", "content_digest", "seed"])
         entry[key] = entry[key] + 1 if isinstance(entry[key], int) else entry[key][::-1] + "0"
 
     return [*it.close(change), *(p.name for p in it.files("shards/*"))]

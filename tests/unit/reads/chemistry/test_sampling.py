@@ -41,7 +41,9 @@ def test_the_number_of_the_read_is_no_part_of_its_spot(name, spot):
     assert spot_of(name) == spot
 
 
-@pytest.mark.parametrize("content", [b"", b"@r\nACGT\n", b">x\nACGT\n", gzip.compress(b"@r\nA\n+\nF\n" * 999)[:40]])
+@pytest.mark.parametrize(
+    "content", [b"", b"@r\nACGT\n", b">x\nACGT\n", gzip.compress(b"@r\nA\n+\nF\n" * 999, mtime=0)[:40]]
+)
 def test_what_is_no_fastq_is_refused(tmp_path, content):
     (tmp_path / "x.fastq.gz").write_bytes(content)
     with pytest.raises(UserMistake, match=r"x\.fastq\.gz"):
@@ -79,7 +81,8 @@ def test_a_list_is_read_plain_or_gzip_and_sorted(tmp_path, pack):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"ACGTACGT-1\n", b"ACGTACGT\nACGT\n", b"ACGTACGN\n", b"barcodes\n", gzip.compress(b"A" * 99)[:25]]
+    "content",
+    [b"", b"ACGTACGT-1\n", b"ACGTACGT\nACGT\n", b"ACGTACGN\n", b"barcodes\n", gzip.compress(b"A" * 99, mtime=0)[:25]],
 )
 def test_what_is_no_list_is_refused(tmp_path, content):
     (tmp_path / "list").write_bytes(content)

@@ -126,6 +126,8 @@ def main() -> None:
     given = parser.parse_args()
     found = []
     print("| cells | job | jobs | CPU s | cells per CPU s | peak MB |\n|---|---|---|---|---|---|")
+    if given.scratch:
+        given.scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=given.scratch) as scratch:
         made = (given.scratch or Path(scratch)) / f"{given.distinct}_samples_of_{given.sample_cells}"
         Jobs().run("samples", lambda: realistic.write(made, given.distinct, given.sample_cells, 0))

@@ -159,7 +159,7 @@ def test_what_the_system_refuses_is_one_sentence(mistake, monkeypatch, code):
     def refuse(*_, **__):
         raise OSError(code, os.strerror(code), "counts.h5ad")
 
-    monkeypatch.setattr("anndata.AnnData.write_h5ad", refuse)
+    monkeypatch.setattr("h5py.File", refuse)
     mistake(GOOD["count"], "counts.h5ad", os.strerror(code), code=os.EX_TEMPFAIL)
 
 

@@ -74,9 +74,10 @@ def test_a_failure_that_may_pass_is_the_steps_own_until_the_last_try(step, tmp_p
 
 @pytest.mark.parametrize("name", ["INT", "TERM", "HUP"])
 def test_a_run_that_somebody_ends_says_nothing_about_the_sample(step, tmp_path, name, request):
-    # Whoever runs the tests under nohup has told all that they start to ignore it.
-    request.addfinalizer(partial(signal.signal, signal.SIGHUP, signal.signal(signal.SIGHUP, signal.SIG_DFL)))
-    assert step(f"kill -{name} $$", last=True) == -getattr(signal, f"SIG{name}")
+    number = getattr(signal, f"SIG{name}")
+    # Whoever runs the tests under nohup, or in a shell's background, has told all that they start to ignore it.
+    request.addfinalizer(partial(signal.signal, number, signal.signal(number, signal.SIG_DFL)))
+    assert step(f"kill -{name} $$", last=True) == -number
     assert not list((tmp_path / "made").iterdir())
 
 

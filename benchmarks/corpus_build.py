@@ -24,12 +24,12 @@ import numpy as np
 
 import realistic
 from velocorpus import names
-from velocorpus.corpus.build import organisms_of
-from velocorpus.corpus.manifest import write_manifest
+from velocorpus.corpus.building.build import organisms_of
+from velocorpus.corpus.building.manifest import write_manifest
+from velocorpus.corpus.building.totals import Totals, build_vocabulary, sample_totals
+from velocorpus.corpus.building.writer import write_shards
 from velocorpus.corpus.plan import Splits
-from velocorpus.corpus.totals import Totals, build_vocabulary, sample_totals
 from velocorpus.corpus.vocabulary import Vocabulary
-from velocorpus.corpus.writer import write_shards
 from velocorpus.counting.counts_file import content_digest, read_counts
 
 ABOUT = {names.ORGANISM: "human"}

@@ -26,7 +26,7 @@ from scipy import sparse
 from corpus_encodings import by_frequency, columns
 from entropy import Layers, bits_per_nonzero, read_layers
 from velocorpus import names
-from velocorpus.corpus.build import build
+from velocorpus.corpus.building.build import build
 from velocorpus.corpus.plan import Splits
 from velocorpus.corpus.schema import SHARDS_FOLDER
 from velocorpus.counting.counts_file import write_counts

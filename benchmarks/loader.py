@@ -26,7 +26,7 @@ from scipy import sparse
 from loader_padding import BATCH, LAYERS
 from loader_peers import READERS
 from processes import say
-from velocorpus.corpus.build import build
+from velocorpus.corpus.building.build import build
 from velocorpus.corpus.plan import Splits
 from velocorpus.corpus.schema import SCHEMA_VERSION
 from velocorpus.counting.counts_file import read_counts

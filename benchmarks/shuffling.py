@@ -21,7 +21,7 @@ import pandas as pd
 from scipy import sparse, stats
 
 from velocorpus import names
-from velocorpus.corpus.build import build
+from velocorpus.corpus.building.build import build
 from velocorpus.corpus.plan import Splits
 from velocorpus.corpus.reader import Corpus
 from velocorpus.counting.counts_file import write_counts

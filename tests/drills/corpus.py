@@ -22,7 +22,7 @@ import pyarrow as pa
 from pyarrow import feather
 from tests.unit.corpus.corpus_makers import MOUSE, make_corpus, make_counts
 
-from velocorpus.corpus.build import add, remove, replace_samples
+from velocorpus.corpus.changing.samples import add, remove, replace_samples
 from velocorpus.corpus.plan import Splits
 from velocorpus.corpus.verify import verify
 from velocorpus.corpus.vocabulary import write_table

@@ -34,7 +34,7 @@ from tests.drills import misbehaving as bad
 from tests.unit.corpus.corpus_makers import HUMAN, MOUSE, make_corpus, make_counts
 
 from velocorpus.config import FetchConfig
-from velocorpus.corpus.build import add
+from velocorpus.corpus.changing.samples import add
 from velocorpus.corpus.plan import Splits
 from velocorpus.corpus.sharing.claim import CLAIM_FILE
 from velocorpus.corpus.sharing.publish import publish

@@ -15,6 +15,8 @@ ORDER = [
     *("outcomes", "reads", "reference", "counting", "cells"),
     *("corpus", "data", "model", "training", "velocity", "evaluation"),
 ]
+# The rooms of the corpus likewise; what lies beside them (format, storage, reader, verify …) is imported by all.
+CORPUS_ORDER = ["building", "changing", "sharing"]
 # What may be imported beside `ORDER`: the simulator writes counts; tables of results and the truth's
 # file format are anyone's; the generated documentation reads the configuration.
 EXTRA = {
@@ -62,6 +64,19 @@ def test_imports_point_one_way():
             if name.startswith("velocorpus.")
             and not name.startswith(tuple(ANYONES))
             and room(name) not in allowed | {"__version__"}
+        ]
+    assert not wrong
+
+
+def test_rooms_of_the_corpus_import_one_way():
+    wrong = []
+    for path in sorted((SOURCE / "corpus").rglob("*.py")):
+        here = path.parent.name
+        later = CORPUS_ORDER[CORPUS_ORDER.index(here) + 1 :] if here in CORPUS_ORDER else CORPUS_ORDER
+        wrong += [
+            f"{path.relative_to(SOURCE)} imports {name}"
+            for name in imported(path)
+            if name.startswith(tuple(f"velocorpus.corpus.{room}." for room in later))
         ]
     assert not wrong
 

@@ -22,7 +22,7 @@ HEAVY = (
     "velocorpus.cli.main",
     "velocorpus.counting.count",
     "velocorpus.counting.importing.bring_in",
-    "velocorpus.corpus.build",
+    "velocorpus.corpus.building.build",
     "httpx",
 )
 CLIENT = """#!{python} -IS

@@ -47,11 +47,11 @@ def build(
 ) -> None:
     """Build a corpus from per-sample counts in one process; the same bytes as the workflow's parallel jobs."""
     from velocorpus.cells.filter import Cuts
-    from velocorpus.corpus import build as building
+    from velocorpus.corpus.building.build import build as build_corpus
     from velocorpus.corpus.plan import Splits, read_samples
     from velocorpus.corpus.vocabulary import EMPTY, Vocabulary
 
-    building.build(
+    build_corpus(
         counts,
         out,
         samples=read_samples(samples),
@@ -78,10 +78,10 @@ def add(
     group_samples: GroupSamples = CORPUS.group_samples,
 ) -> None:
     """Add samples: new shards and the next version of the manifest; no shard is rewritten."""
-    from velocorpus.corpus import build as building
+    from velocorpus.corpus.changing.samples import add as add_samples
     from velocorpus.corpus.plan import Splits, read_samples
 
-    building.add(
+    add_samples(
         folder,
         counts,
         samples=read_samples(samples),
@@ -150,7 +150,7 @@ def export(
     columns = {"study": study, "sample": sample, "tissue": tissue, "organism": organism}
     where = {column: values for column, values in columns.items() if values} or None
     if as_corpus:
-        from velocorpus.corpus.part import write_part
+        from velocorpus.corpus.changing.part import write_part
 
         if kept_genes:
             raise UserMistake("A corpus holds all genes and filters on reading; leave --kept-genes out.")

@@ -29,9 +29,9 @@ def remove(
     by: By = "",
 ) -> None:
     """Take samples out, on record: the next version; only shards that hold them are written anew."""
-    from velocorpus.corpus import build as building
+    from velocorpus.corpus.changing.samples import remove as remove_samples
 
-    building.remove(folder, sample, because=because, by=by, say=say)
+    remove_samples(folder, sample, because=because, by=by, say=say)
 
 
 @app.command()
@@ -46,10 +46,10 @@ def replace(
     group_samples: GroupSamples = CORPUS.group_samples,
 ) -> None:
     """Put fixed counts in the place of samples of the same names, or bring removed ones in again, on record."""
-    from velocorpus.corpus import build as building
+    from velocorpus.corpus.changing.samples import replace_samples
     from velocorpus.corpus.plan import Splits, read_samples
 
-    building.replace_samples(
+    replace_samples(
         folder,
         counts,
         because=because,
@@ -64,7 +64,7 @@ def replace(
 @app.command()
 def prune(folder: Folder) -> None:
     """Delete shards that only older versions name; those versions then cannot be read any more, on record."""
-    from velocorpus.corpus.remove import prune as prune_shards
+    from velocorpus.corpus.changing.prune import prune as prune_shards
 
     say(f"{len(prune_shards(folder, say=say))} shards deleted")
 
@@ -75,7 +75,7 @@ def convert(
     out: Annotated[Path, typer.Option(help="A new directory for the converted corpus.")],
 ) -> None:
     """Write a corpus of schema version 1, its newest version, as one that this velocorpus reads."""
-    from velocorpus.corpus.convert import convert as convert_corpus
+    from velocorpus.corpus.changing.convert import convert as convert_corpus
 
     convert_corpus(old, out, say=say)
 
@@ -86,9 +86,9 @@ def duplicates(
     json: Annotated[Path | None, typer.Option(help="Write the pairs as JSON too.")] = None,
 ) -> None:
     """List pairs of samples that look like one library, by barcodes and totals of their cells."""
+    from velocorpus.corpus.building.manifest import Left
     from velocorpus.corpus.duplicates import duplicates as find_duplicates
     from velocorpus.corpus.duplicates import in_words
-    from velocorpus.corpus.manifest import Left
     from velocorpus.corpus.reader import Corpus
     from velocorpus.files import write_json
 

@@ -33,7 +33,7 @@ def totals(
 ) -> None:
     """Gene sums of one sample over its kept cells (first job of the workflow's four)."""
     from velocorpus.cells.filter import Cuts
-    from velocorpus.corpus.totals import sample_totals
+    from velocorpus.corpus.building.totals import sample_totals
 
     one = sample_totals(counts, min_counts=min_counts, cuts=Cuts.parse(cut or ()))
     one.write(out)
@@ -52,9 +52,9 @@ def vocab(
     vocab: Vocab = None,
 ) -> None:
     """Number the genes by frequency rank, after those of a given vocabulary."""
-    from velocorpus.corpus.build import organisms_of
+    from velocorpus.corpus.building.build import organisms_of
+    from velocorpus.corpus.building.totals import Totals, build_vocabulary
     from velocorpus.corpus.plan import read_samples
-    from velocorpus.corpus.totals import Totals, build_vocabulary
     from velocorpus.corpus.vocabulary import EMPTY, Vocabulary
 
     every = [Totals.read(path) for path in totals]
@@ -80,11 +80,11 @@ def shard(
 ) -> None:
     """Write the shards of one group of samples: one file per split, empty where the split has no cell."""
     from velocorpus.cells.filter import Cuts
+    from velocorpus.corpus.building.totals import sample_name
+    from velocorpus.corpus.building.writer import write_shards
     from velocorpus.corpus.lock import locked
     from velocorpus.corpus.plan import Splits, read_samples
-    from velocorpus.corpus.totals import sample_name
     from velocorpus.corpus.vocabulary import Vocabulary
-    from velocorpus.corpus.writer import write_shards
     from velocorpus.splits import hold_out as held_out
 
     table = read_samples(samples)
@@ -115,12 +115,12 @@ def manifest(
     hold_out: HoldOut = None,
 ) -> None:
     """Write manifest.json, genes.feather and samples.feather over finished shards."""
+    from velocorpus.corpus.building.manifest import write_manifest
+    from velocorpus.corpus.building.totals import Totals
     from velocorpus.corpus.duplicates import in_words
     from velocorpus.corpus.lock import locked
-    from velocorpus.corpus.manifest import write_manifest
     from velocorpus.corpus.plan import Splits, read_samples
     from velocorpus.corpus.reader import Corpus
-    from velocorpus.corpus.totals import Totals
     from velocorpus.corpus.vocabulary import Vocabulary
     from velocorpus.splits import hold_out as held_out
 

@@ -23,7 +23,7 @@ from velocorpus.files import existing
 
 if TYPE_CHECKING:
     from velocorpus.config import FetchConfig
-    from velocorpus.corpus.sharing.bucket import Bucket
+    from velocorpus.corpus.bucket import Bucket
 
 # The end of a shard, with its footer; and enough of a record batch for its header and the cells' names.
 SMALL_BYTES = 1 << 16
@@ -89,7 +89,7 @@ class S3Folder:
 
     def exists(self, name: str) -> bool:
         """Whether there is such an object."""
-        from velocorpus.corpus.sharing.bucket import Refused
+        from velocorpus.corpus.bucket import Refused
 
         try:
             self._here().bucket.ask("head_object", name)
@@ -112,7 +112,7 @@ class S3Folder:
 
     def span(self, name: str, start: int, stop: int, n_bytes: int, etag: str | None = None) -> tuple[bytes, str]:
         """Bytes [start, stop) of an object that has `n_bytes` (and this ETag), and its ETag."""
-        from velocorpus.corpus.sharing.bucket import Refused
+        from velocorpus.corpus.bucket import Refused
         from velocorpus.reads.fetch.parts import Broken
 
         bucket = self._here().bucket
@@ -161,7 +161,7 @@ class S3Folder:
     def _here(self) -> "_Asking":
         """This process' connection: neither a copy sent to another process nor a fork may use another's."""
         from velocorpus.config import FetchConfig
-        from velocorpus.corpus.sharing.bucket import Bucket
+        from velocorpus.corpus.bucket import Bucket
 
         with _CONNECTING:
             if self._asking is None or self._asking.pid != os.getpid():

@@ -18,10 +18,9 @@ from velocorpus import names
 from velocorpus.cells.filter import Cuts, keep_cells, keep_genes
 from velocorpus.corpus import content, schema
 from velocorpus.corpus.duplicates import duplicates, from_table, sketch_shards, to_table
-from velocorpus.corpus.entries import shard_entry
 from velocorpus.corpus.plan import Splits
 from velocorpus.corpus.reader import Corpus, read_batches
-from velocorpus.corpus.rewrite import Sums, decoded
+from velocorpus.corpus.shard import Sums, decoded, shard_entry
 from velocorpus.corpus.storage import require_folder
 from velocorpus.corpus.vocabulary import read_table
 from velocorpus.errors import UserMistake

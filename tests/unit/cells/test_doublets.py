@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from velocorpus.cells.doublets import MIN_CELLS, score_doublets
 from velocorpus.cli.doublets import app
 from velocorpus.corpus import Corpus
-from velocorpus.corpus.build import build
+from velocorpus.corpus.building.build import build
 from velocorpus.corpus.plan import Splits
 from velocorpus.counting.counts_file import read_counts, write_counts
 

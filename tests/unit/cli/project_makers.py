@@ -11,9 +11,9 @@ from bam_makers import ReadSpec, transcript_lines, write_bam
 from corpus_makers import HUMAN, make_corpus, make_counts
 
 from velocorpus.config import ModelConfig
+from velocorpus.corpus.building.totals import sample_totals
 from velocorpus.corpus.plan import Splits
 from velocorpus.corpus.reader import Corpus
-from velocorpus.corpus.totals import sample_totals
 from velocorpus.counting.counts_file import read_counts
 from velocorpus.data.pairs import N_FEATURES
 from velocorpus.data.targets import StudyTargets

@@ -2,13 +2,18 @@
 
 from pathlib import Path
 
+import anndata as ad
 import numpy as np
 import pandas as pd
 from scipy import sparse
+from typer.testing import CliRunner
 
-from velocorpus.corpus.build import build
+from velocorpus.cli.corpus import app
+from velocorpus.corpus.building.build import build
 from velocorpus.corpus.plan import Splits
-from velocorpus.counting.counts_file import write_counts
+from velocorpus.counting.counts_file import read_counts, write_counts
+from velocorpus.counting.importing.bring_in import bring_in
+from velocorpus.errors import UserMistake
 
 HUMAN = [f"ENSG{i:011d}" for i in range(300)]
 MOUSE = [f"ENSMUSG{i:011d}" for i in range(200)]
@@ -57,3 +62,41 @@ def make_corpus(folder, inputs, **changes):
         "seed": 0,
     }
     return build(inputs, folder, **(options | changes))
+
+
+def assert_holds(corpus, path, **read):
+    """The corpus holds exactly the counts of a counts file."""
+    adata = read_counts(path)
+    sample = adata.uns["velocorpus"]["sample"]
+    cells = corpus.read(samples=[sample], all_genes=True, **read)
+    row_of = {cell: row for row, cell in enumerate(adata.obs_names)}
+    rows = [row_of[cell] for cell in cells.obs["cell_id"].to_pylist()]
+    assert sorted(rows) == list(range(adata.n_obs))
+    tokens = corpus.genes.tokens(adata.var_names)
+    for layer, csr in cells.layers.items():
+        found = sparse.csr_matrix((csr.data, csr.indices, csr.indptr), shape=(len(cells), csr.n_genes))
+        assert (found[:, tokens] != adata.layers[layer][rows]).nnz == 0
+        assert found.sum() == adata.layers[layer].sum()
+
+
+def imported(folder, sample, ids, symbols, table=None):
+    """Counts of another tool, whose genes are named by `ids`, brought in."""
+    rng = np.random.default_rng(len(ids))
+    layers = {name: sparse.csr_matrix(rng.poisson(2, (6, len(ids)))) for name in ("spliced", "unspliced")}
+    cells = [f"{'ACGT' * 3}{'ACGT'[i % 4] * 2}{'ACGT'[i // 4] * 2}" for i in range(6)]
+    adata = ad.AnnData(layers["spliced"], pd.DataFrame(index=cells), pd.DataFrame({"s": symbols}, index=ids))
+    adata.layers.update(layers)
+    adata.write_h5ad(folder / f"{sample}.given.h5ad")
+    out = folder / sample / "counts.h5ad"
+    bring_in(folder / f"{sample}.given.h5ad", out, sample=sample, gene_table=table, organism="human")
+    return out
+
+
+def run(*arguments, code=0):
+    """Run `velocorpus corpus …` in this process; returns what it says, or the mistake that it ends with."""
+    result = CliRunner().invoke(app, [str(x) for x in arguments])
+    if code == 0:
+        assert result.exception is None, result.exception
+        return result.output
+    assert isinstance(result.exception, UserMistake)
+    return str(result.exception)

@@ -3,23 +3,10 @@ import sys
 
 import anndata as ad
 import pytest
-from corpus_makers import make_counts
-from typer.testing import CliRunner
+from corpus_makers import make_counts, run
 
-from velocorpus.cli.corpus import app
 from velocorpus.corpus import Corpus
-from velocorpus.errors import UserMistake
 from velocorpus.outcomes.outcome import write_outcome
-
-
-def run(*arguments, code=0):
-    """Run `velocorpus corpus …` in this process; returns what it says, or the mistake that it ends with."""
-    result = CliRunner().invoke(app, [str(x) for x in arguments])
-    if code == 0:
-        assert result.exception is None, result.exception
-        return result.output
-    assert isinstance(result.exception, UserMistake)
-    return str(result.exception)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from corpus_makers import HUMAN, make_corpus, make_counts, random_layers
 from scipy import sparse
 
 from velocorpus.corpus import Corpus
-from velocorpus.corpus.build import add, remove
+from velocorpus.corpus.changing.samples import add, remove
 from velocorpus.corpus.duplicates import SIZE, duplicates, sketch_cells, sketch_shards, to_table
 from velocorpus.corpus.verify import verify
 

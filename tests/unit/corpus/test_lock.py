@@ -7,7 +7,7 @@ import sys
 import pytest
 from corpus_makers import make_corpus, make_counts
 
-from velocorpus.corpus.build import add, remove
+from velocorpus.corpus.changing.samples import add, remove
 from velocorpus.corpus.lock import locked
 from velocorpus.errors import TryLater
 

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 
 from velocorpus.corpus import schema
+from velocorpus.corpus.building.totals import Totals
 from velocorpus.corpus.status import status, to_table, to_tsv
-from velocorpus.corpus.totals import Totals
 from velocorpus.outcomes.outcome import write_outcome
 
 SAMPLES = {name: {"study": "s"} for name in ("b", "a", "empty", "late")}

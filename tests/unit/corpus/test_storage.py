@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from velocorpus.cli.main import app
 from velocorpus.corpus import Corpus
+from velocorpus.corpus.changing.prune import prune
 from velocorpus.corpus.plan import Splits
-from velocorpus.corpus.remove import prune
 from velocorpus.corpus.sharing.publish import publish
 from velocorpus.corpus.storage import open_storage, require_folder
 from velocorpus.corpus.verify import verify

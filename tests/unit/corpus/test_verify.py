@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from velocorpus.cli.corpus import app
 from velocorpus.corpus import Corpus
-from velocorpus.corpus.build import add
+from velocorpus.corpus.changing.samples import add
 from velocorpus.corpus.verify import verify
 from velocorpus.corpus.vocabulary import write_table
 from velocorpus.errors import UserMistake

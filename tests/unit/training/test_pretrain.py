@@ -10,7 +10,7 @@ from corpus_makers import HUMAN, make_corpus, make_counts
 
 from velocorpus.config import ModelConfig, PretrainConfig
 from velocorpus.corpus import Corpus
-from velocorpus.corpus.manifest import write_version
+from velocorpus.corpus.building.manifest import write_version
 from velocorpus.corpus.plan import Splits
 from velocorpus.errors import UserMistake
 from velocorpus.model.pretrained import load_pretrained

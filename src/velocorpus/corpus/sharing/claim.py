@@ -13,8 +13,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from velocorpus.corpus import schema
+from velocorpus.corpus.bucket import Bucket, Refused, Remote
 from velocorpus.corpus.reader import Corpus
-from velocorpus.corpus.sharing.bucket import Bucket, Refused, Remote
 from velocorpus.corpus.sharing.contents import COPIES
 from velocorpus.corpus.sharing.upload import digests, holds, send
 from velocorpus.errors import TryLater, UserMistake

@@ -19,8 +19,8 @@ from typing import Any
 
 from velocorpus.config import FetchConfig
 from velocorpus.corpus import schema
+from velocorpus.corpus.bucket import Bucket, Refused, Remote
 from velocorpus.corpus.reader import Corpus
-from velocorpus.corpus.sharing.bucket import Bucket, Refused, Remote
 from velocorpus.corpus.sharing.card import write_card
 from velocorpus.corpus.sharing.claim import CLAIM_FILE, OURS, WHOLE, check_claim, claim, put_in_place_of, standing
 from velocorpus.corpus.sharing.contents import CARD_FILE, COPIES, STUDIES_FILE, TABLES, contents

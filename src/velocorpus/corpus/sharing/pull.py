@@ -19,10 +19,10 @@ from typing import Any
 from velocorpus import names
 from velocorpus.config import FetchConfig
 from velocorpus.corpus import schema
+from velocorpus.corpus.bucket import Bucket
+from velocorpus.corpus.changing.part import write_part
 from velocorpus.corpus.lock import locked
-from velocorpus.corpus.part import write_part
 from velocorpus.corpus.reader import Corpus
-from velocorpus.corpus.sharing.bucket import Bucket
 from velocorpus.corpus.sharing.card import write_card
 from velocorpus.corpus.sharing.contents import CARD_FILE, COPIES, STUDIES_FILE, TABLES, contents
 from velocorpus.errors import TryLater, UserMistake

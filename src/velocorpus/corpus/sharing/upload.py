@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from velocorpus.corpus.sharing.bucket import Bucket, Refused, Remote, is_encrypted, md5
+from velocorpus.corpus.bucket import Bucket, Refused, Remote, is_encrypted, md5
 from velocorpus.reads.fetch.parts import Broken
 
 PART_BYTES = 16 << 20

@@ -9,7 +9,7 @@ from tests.drills import misbehaving as bad
 from typer.testing import CliRunner
 
 from velocorpus.cli.corpus import app
-from velocorpus.corpus import build as building
+from velocorpus.corpus.changing.samples import add, remove
 from velocorpus.corpus.sharing.publish import publish
 from velocorpus.corpus.verify import verify
 from velocorpus.errors import TryLater, UserMistake
@@ -31,7 +31,7 @@ def corpora(tmp_path_factory):
     made = {name: top / name for name in ("v1", "v2", "other")}
     make_corpus(made["v1"], [counts["a"]])
     shutil.copytree(made["v1"], made["v2"])
-    building.add(made["v2"], [counts["b"]], samples={}, group_samples=2)
+    add(made["v2"], [counts["b"]], samples={}, group_samples=2)
     make_corpus(made["other"], [counts["c"]])
     return made
 
@@ -213,11 +213,11 @@ def test_a_later_version_that_began_meanwhile_keeps_its_card(store, corpora, sen
 
 
 def test_what_a_version_drops_stays_until_it_is_pruned(store, corpora, send, tmp_path):
-    from velocorpus.corpus.remove import prune
+    from velocorpus.corpus.changing.prune import prune
 
     shutil.copytree(corpora["v2"], tmp_path / "c")
     send(tmp_path / "c")
-    building.remove(tmp_path / "c", ["b"], because="retracted", by="")
+    remove(tmp_path / "c", ["b"], because="retracted", by="")
     send(tmp_path / "c", prune=True)
     dropped = "shards/g00001.train.feather"
     assert dropped in store.names(send.folder)

@@ -8,7 +8,7 @@ from store import store as make_store
 from tests.drills import misbehaving as bad
 
 from velocorpus.corpus import Corpus
-from velocorpus.corpus import build as building
+from velocorpus.corpus.changing.samples import add
 from velocorpus.corpus.lock import locked
 from velocorpus.corpus.plan import Splits
 from velocorpus.corpus.sharing.publish import publish
@@ -38,7 +38,7 @@ def corpora(tmp_path_factory):
     made = {name: top / name for name in ("v1", "v2")}
     make_corpus(made["v1"], [counts[s] for s in "abm"], splits=Splits(("study_b",), ()), group_samples=3)
     shutil.copytree(made["v1"], made["v2"])
-    building.add(made["v2"], [counts["n"], counts["o"]], samples={}, group_samples=2)
+    add(made["v2"], [counts["n"], counts["o"]], samples={}, group_samples=2)
     return made
 
 

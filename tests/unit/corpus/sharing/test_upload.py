@@ -3,7 +3,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from velocorpus.corpus.sharing.bucket import Remote
+from velocorpus.corpus.bucket import Remote
 from velocorpus.corpus.sharing.upload import MAX_PARTS, digests, holds
 
 

@@ -1,22 +1,19 @@
 """At the edges of the code, of types and of the vocabulary every count comes back, or the input is refused by name."""
 
-import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
-from corpus_makers import HUMAN, make_corpus, make_counts
+from corpus_makers import HUMAN, assert_holds, imported, make_corpus, make_counts
 from scipy import sparse
-from test_build import assert_holds
 
 from velocorpus.corpus import Corpus
-from velocorpus.corpus.build import add
+from velocorpus.corpus.building.writer import write_shards
+from velocorpus.corpus.changing.samples import add
 from velocorpus.corpus.export import to_anndata
 from velocorpus.corpus.info import corpus_table
 from velocorpus.corpus.plan import Splits
 from velocorpus.corpus.verify import verify
-from velocorpus.corpus.writer import write_shards
 from velocorpus.counting.counts_file import write_counts
-from velocorpus.counting.importing.bring_in import bring_in
 from velocorpus.errors import UserMistake
 
 EDGES = [1, 4, 5, 254, 255, 256, 509, 510, 511, 514, 515, 65_535, 65_536, 2**31 - 1]
@@ -96,23 +93,10 @@ def test_a_gene_outside_a_frozen_vocabulary_is_refused_by_name(tmp_path):
 
 
 def test_more_bytes_than_an_arrow_list_holds_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("velocorpus.corpus.writer.MOST_BYTES", 1000)
+    monkeypatch.setattr("velocorpus.corpus.building.writer.MOST_BYTES", 1000)
     with pytest.raises(UserMistake, match="an Arrow list holds 1000"):
         make_corpus(tmp_path / "c", [make_counts(tmp_path)])
     assert not (tmp_path / "c").exists()
-
-
-def imported(folder, sample, ids, symbols, table=None):
-    """Counts of another tool, whose genes are named by `ids`, brought in."""
-    rng = np.random.default_rng(len(ids))
-    layers = {name: sparse.csr_matrix(rng.poisson(2, (6, len(ids)))) for name in ("spliced", "unspliced")}
-    cells = [f"{'ACGT' * 3}{'ACGT'[i % 4] * 2}{'ACGT'[i // 4] * 2}" for i in range(6)]
-    adata = ad.AnnData(layers["spliced"], pd.DataFrame(index=cells), pd.DataFrame({"s": symbols}, index=ids))
-    adata.layers.update(layers)
-    adata.write_h5ad(folder / f"{sample}.given.h5ad")
-    out = folder / sample / "counts.h5ad"
-    bring_in(folder / f"{sample}.given.h5ad", out, sample=sample, gene_table=table, organism="human")
-    return out
 
 
 def test_two_references_meet_by_stable_id_and_what_has_none_is_counted(tmp_path):

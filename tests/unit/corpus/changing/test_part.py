@@ -4,13 +4,11 @@ import shutil
 
 import anndata as ad
 import pytest
-from corpus_makers import HUMAN, MOUSE, make_corpus, make_counts
-from test_build import assert_holds
-from test_command import run
+from corpus_makers import HUMAN, MOUSE, assert_holds, make_corpus, make_counts, run
 
 from velocorpus.corpus import Corpus
-from velocorpus.corpus.build import add
-from velocorpus.corpus.part import write_part
+from velocorpus.corpus.changing.part import write_part
+from velocorpus.corpus.changing.samples import add
 from velocorpus.corpus.plan import Splits
 from velocorpus.corpus.verify import verify
 from velocorpus.counting.counts_file import read_counts

@@ -7,7 +7,7 @@ from corpus_makers import HUMAN, MOUSE, make_corpus, make_counts
 from scipy import sparse
 
 from velocorpus.corpus import Corpus
-from velocorpus.corpus.build import add
+from velocorpus.corpus.changing.samples import add
 from velocorpus.corpus.encoding import MORE
 from velocorpus.corpus.export import to_anndata
 from velocorpus.corpus.verify import verify

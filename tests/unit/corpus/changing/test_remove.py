@@ -6,9 +6,9 @@ import pytest
 from corpus_makers import HUMAN, MOUSE, make_corpus, make_counts
 
 from velocorpus.corpus import Corpus
-from velocorpus.corpus.build import add, remove, replace_samples
+from velocorpus.corpus.changing.prune import prune
+from velocorpus.corpus.changing.samples import add, remove, replace_samples
 from velocorpus.corpus.plan import Splits
-from velocorpus.corpus.remove import prune
 from velocorpus.corpus.verify import verify
 from velocorpus.errors import UserMistake
 

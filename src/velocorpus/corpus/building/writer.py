@@ -3,7 +3,7 @@
 A job reads its group's samples one at a time, keeps the cells that pass the filter and encodes them; then
 each split's cells are shuffled by a seed and written in record batches of 1,024. The same inputs give the
 same bytes on any machine: samples are taken in the order of their names, and no time or path is written.
-Memory: one sample's matrices; the encoded bytes wait on disk (see `corpus.spill`), about 6 kB a cell of the group.
+Memory: one sample's matrices; the encoded bytes wait on disk (see `spill`), about 6 kB a cell of the group.
 """
 
 import hashlib
@@ -20,12 +20,12 @@ from velocorpus import names
 from velocorpus.cells.filter import NO_CUTS, Cuts
 from velocorpus.cells.qc import cell_figures, kept_cells
 from velocorpus.corpus import content, schema
+from velocorpus.corpus.building.ordering import by_token
+from velocorpus.corpus.building.spill import Spill
+from velocorpus.corpus.building.totals import read_sample
 from velocorpus.corpus.content import Lanes
 from velocorpus.corpus.encoding import EncodedLayer, Rows, encode_layer
-from velocorpus.corpus.ordering import by_token
 from velocorpus.corpus.plan import Splits, describe, shard_name
-from velocorpus.corpus.spill import Spill
-from velocorpus.corpus.totals import read_sample
 from velocorpus.corpus.vocabulary import Vocabulary
 from velocorpus.errors import UserMistake
 from velocorpus.files import replacing

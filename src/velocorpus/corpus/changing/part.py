@@ -8,13 +8,13 @@ import pyarrow as pa
 
 from velocorpus import names
 from velocorpus.corpus import schema
+from velocorpus.corpus.building.manifest import Left, write_manifest
+from velocorpus.corpus.changing.rewrite import rewrite_shard
 from velocorpus.corpus.duplicates import sketch_shards
-from velocorpus.corpus.entries import shard_entry
 from velocorpus.corpus.lock import locked
-from velocorpus.corpus.manifest import Left, write_manifest
 from velocorpus.corpus.plan import Splits, shard_name
 from velocorpus.corpus.reader import Corpus
-from velocorpus.corpus.rewrite import Sums, rewrite_shard
+from velocorpus.corpus.shard import Sums, shard_entry
 from velocorpus.errors import UserMistake
 from velocorpus.files import replacing
 

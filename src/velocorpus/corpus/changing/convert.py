@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 
 from velocorpus import names
 from velocorpus.corpus import content, schema
+from velocorpus.corpus.building.manifest import Left, write_manifest
 from velocorpus.corpus.duplicates import sketch_shards
 from velocorpus.corpus.encoding import encode_layer
-from velocorpus.corpus.entries import shard_entry
 from velocorpus.corpus.lock import locked
-from velocorpus.corpus.manifest import Left, write_manifest
 from velocorpus.corpus.plan import Splits
-from velocorpus.corpus.rewrite import Sums, decoded
+from velocorpus.corpus.shard import Sums, decoded, shard_entry
 from velocorpus.corpus.vocabulary import Vocabulary, read_table
 from velocorpus.errors import UserMistake
 from velocorpus.files import existing, read_json, replacing, sha256

@@ -16,20 +16,20 @@ from velocorpus import names
 from velocorpus.cells.filter import NO_CUTS
 from velocorpus.cli.main import app
 from velocorpus.corpus import Corpus, schema
-from velocorpus.corpus import build as building
-from velocorpus.corpus.convert import convert, recode
+from velocorpus.corpus.building.totals import Totals, sample_totals
+from velocorpus.corpus.changing.convert import convert, recode
+from velocorpus.corpus.changing.samples import add
 from velocorpus.corpus.encoding import decode_layer
-from velocorpus.corpus.entries import shard_entry
 from velocorpus.corpus.plan import Splits
 from velocorpus.corpus.reader import encoded_layer
+from velocorpus.corpus.shard import shard_entry
 from velocorpus.corpus.sharing.pull import pull
-from velocorpus.corpus.totals import Totals, sample_totals
 from velocorpus.corpus.verify import verify
 from velocorpus.corpus.vocabulary import Vocabulary, write_table
 from velocorpus.errors import UserMistake
 from velocorpus.files import read_json, sha256, write_json
 
-OLD = Path(__file__).parents[2] / "data/corpus_v1/corpus"
+OLD = Path(__file__).parents[3] / "data/corpus_v1/corpus"
 TRAIN = "shards/g00000.train.dab7d99ae5081c64.feather"
 
 
@@ -126,8 +126,8 @@ def test_a_converted_corpus_grows_holds_its_retraction_and_remembers_what_it_was
     grown = shutil.copytree(new, tmp_path / "grown")
     inputs = [make_counts(tmp_path, "b", seed=2, n_cells=20, genes=HUMAN[:60])]
     with pytest.raises(UserMistake, match="Sample b was removed"):
-        building.add(grown, inputs, samples={}, group_samples=2)
-    building.add(grown, [make_counts(tmp_path, "d", n_cells=5)], samples={}, group_samples=2)
+        add(grown, inputs, samples={}, group_samples=2)
+    add(grown, [make_counts(tmp_path, "d", n_cells=5)], samples={}, group_samples=2)
     assert verify(grown) == []
     assert Corpus(grown).manifest["converted_from"] == {"of": sha256(OLD / "manifest.json"), "version": 2}
 

@@ -1,4 +1,4 @@
-"""Take samples out of a corpus, and delete the files that only older versions need.
+"""What is left of a corpus without some samples, and the record of why they went.
 
 Only the shards that hold such a sample are written anew, under a name with the new content digest; the old file stays,
 so that every older version can still be read, until `prune` deletes it and says so in the manifest.
@@ -15,13 +15,11 @@ import pyarrow.compute as pc
 
 from velocorpus import names
 from velocorpus.corpus import schema
-from velocorpus.corpus.entries import shard_entry
-from velocorpus.corpus.lock import locked
-from velocorpus.corpus.manifest import Left, write_version
+from velocorpus.corpus.building.manifest import Left
+from velocorpus.corpus.changing.rewrite import rewrite_shard
 from velocorpus.corpus.reader import Corpus, read_batches
-from velocorpus.corpus.rewrite import Sums, rewrite_shard
+from velocorpus.corpus.shard import Sums, shard_entry
 from velocorpus.errors import UserMistake
-from velocorpus.files import read_json
 
 Say = Callable[[str], None]
 
@@ -73,33 +71,6 @@ def removal_records(
         about = {"because": because, "by": by, "replaced_by": replaced_by.get(sample)}
         records.append(row | about | {"version": corpus.manifest["version"] + 1})
     return records
-
-
-def prune(folder: Path | str, *, say: Say = lambda line: None) -> list[Path]:
-    """Delete the shard files that only older versions name; the next version's manifest lists them.
-
-    Older versions then open, but what was deleted cannot be read. Nothing to delete: no new version.
-    """
-    with locked(folder):
-        corpus = Corpus(folder)
-        used = {entry["path"] for entry in corpus.manifest["shards"]}
-        older = {entry["path"] for manifest in older_versions(corpus) for entry in manifest["shards"]} - used
-        pruned = set(corpus.manifest.get("pruned", []))
-        doomed = [corpus.path / name for name in sorted(older) if (corpus.path / name).exists()]
-        if older - pruned:
-            # The record first: a kill leaves files that the next call deletes, never a loss without a record.
-            changed = {"version": corpus.manifest["version"] + 1, "follows": corpus.digest, "pruned": sorted(older)}
-            write_version(corpus.path, corpus.manifest | changed)
-        for path in doomed:
-            say(f"{path} deleted")
-            path.unlink()
-        return doomed
-
-
-def older_versions(corpus: Corpus) -> list[dict[str, Any]]:
-    """The manifests of all versions before this one, the first one first."""
-    folder = corpus.path / schema.VERSIONS_FOLDER
-    return [read_json(folder / f"{version}.json") for version in range(1, corpus.manifest["version"])]
 
 
 def _holds(path: Path, samples: pa.Array) -> bool:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from velocorpus.corpus.ordering import by_token
+from velocorpus.corpus.building.ordering import by_token
 
 
 @pytest.mark.parametrize("n_genes", [1, 63, 64, 65, 500])

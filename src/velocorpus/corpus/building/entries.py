@@ -1,49 +1,18 @@
-"""What the manifest and the table of samples say of one shard and of one sample."""
+"""What a new sample brings to the manifest: its row of the table of samples, and its sketch."""
 
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
 from velocorpus import names
 from velocorpus.corpus import schema
+from velocorpus.corpus.building.totals import Totals
 from velocorpus.corpus.duplicates import EMPTY, Sketch, sketch_shards
 from velocorpus.corpus.plan import Splits, describe
-from velocorpus.corpus.totals import Totals
+from velocorpus.corpus.shard import shard_about
 from velocorpus.errors import UserMistake
-from velocorpus.files import existing, sha256
-
-
-def shard_about(path: Path | str) -> dict[str, Any]:
-    """What a shard says of itself; a file that is not one of ours is refused."""
-    try:
-        about = schema.metadata_of(pa.ipc.open_file(pa.memory_map(str(existing(path, "shard")))).schema)
-    except (pa.ArrowInvalid, OSError, ValueError) as error:
-        raise UserMistake(f"The shard {path} cannot be read as Arrow ({error}); rebuild it.") from None
-    if not about or about.get("kind") != "shard":
-        raise UserMistake(f"{path} is not a shard of velocorpus; remove it or give shards only.")
-    if about["schema_version"] != schema.SCHEMA_VERSION:
-        raise UserMistake(
-            f"The shard {path} has corpus schema {about['schema_version']}, this version has {schema.SCHEMA_VERSION}; "
-            "make it again, or its corpus with `velocorpus corpus convert`."
-        )
-    return about
-
-
-def shard_entry(folder: Path, path: Path) -> dict[str, Any]:
-    """What the manifest says of a shard file."""
-    if path.resolve().parent != (folder / schema.SHARDS_FOLDER).resolve():
-        raise UserMistake(f"The shard {path} must lie in {folder / schema.SHARDS_FOLDER}; write it there.")
-    about = shard_about(path)
-    kept = {key: about[key] for key in ("group", "split", "rows", "batch_cells", "samples", "content_digest", "seed")}
-    return {
-        "path": f"{schema.SHARDS_FOLDER}/{path.name}",
-        "bytes": path.stat().st_size,
-        "sha256": sha256(path),
-        **kept,
-    }
 
 
 def sample_row(one: Totals, samples: Mapping[str, Mapping[str, str]], splits: Splits) -> pa.Table:

@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 from velocorpus import __version__, names
 from velocorpus.cells.filter import Cuts, keep_genes
 from velocorpus.corpus import content, schema
+from velocorpus.corpus.building.entries import sample_row, sketches_of
+from velocorpus.corpus.building.totals import Totals, add_totals
 from velocorpus.corpus.duplicates import Sketch, duplicates, from_table, sketch_shards, to_table
-from velocorpus.corpus.entries import sample_row, shard_entry, sketches_of
 from velocorpus.corpus.plan import Splits
 from velocorpus.corpus.reader import Corpus
-from velocorpus.corpus.totals import Totals, add_totals
+from velocorpus.corpus.shard import shard_entry
 from velocorpus.corpus.vocabulary import Vocabulary, read_table, write_table
 from velocorpus.errors import UserMistake
 from velocorpus.files import read_json, replacing, sha256, write_json

@@ -2,17 +2,16 @@ import shutil
 
 import numpy as np
 import pytest
-from corpus_makers import HUMAN, MOUSE, make_corpus, make_counts, random_layers
-from scipy import sparse
+from corpus_makers import HUMAN, MOUSE, assert_holds, make_corpus, make_counts, random_layers
 
 from velocorpus.corpus import Corpus
-from velocorpus.corpus.build import add, remove
-from velocorpus.corpus.manifest import write_manifest
+from velocorpus.corpus.building.manifest import write_manifest
+from velocorpus.corpus.building.totals import Totals, build_vocabulary, sample_totals
+from velocorpus.corpus.building.writer import write_shards
+from velocorpus.corpus.changing.samples import add, remove
 from velocorpus.corpus.plan import Splits, groups
-from velocorpus.corpus.totals import Totals, build_vocabulary, sample_totals
 from velocorpus.corpus.verify import verify
 from velocorpus.corpus.vocabulary import Vocabulary
-from velocorpus.corpus.writer import write_shards
 from velocorpus.counting.counts_file import read_counts
 from velocorpus.errors import UserMistake
 from velocorpus.outcomes.outcome import write_outcome
@@ -30,21 +29,6 @@ def inputs(tmp_path_factory):
 
 def files_of(folder):
     return {p.relative_to(folder): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
-
-
-def assert_holds(corpus, path, **read):
-    """The corpus holds exactly the counts of a counts file."""
-    adata = read_counts(path)
-    sample = adata.uns["velocorpus"]["sample"]
-    cells = corpus.read(samples=[sample], all_genes=True, **read)
-    row_of = {cell: row for row, cell in enumerate(adata.obs_names)}
-    rows = [row_of[cell] for cell in cells.obs["cell_id"].to_pylist()]
-    assert sorted(rows) == list(range(adata.n_obs))
-    tokens = corpus.genes.tokens(adata.var_names)
-    for layer, csr in cells.layers.items():
-        found = sparse.csr_matrix((csr.data, csr.indices, csr.indptr), shape=(len(cells), csr.n_genes))
-        assert (found[:, tokens] != adata.layers[layer][rows]).nnz == 0
-        assert found.sum() == adata.layers[layer].sum()
 
 
 def test_every_count_of_every_sample_comes_back(tmp_path, inputs):
@@ -270,7 +254,7 @@ def test_a_manifest_written_anew_is_the_same_version_unless_something_changed(tm
 
 def test_cells_encoded_a_few_at_a_time_give_the_same_bytes(tmp_path, inputs, monkeypatch):
     whole = make_corpus(tmp_path / "whole", inputs)
-    monkeypatch.setattr("velocorpus.corpus.writer.CHUNK_CELLS", 7)
+    monkeypatch.setattr("velocorpus.corpus.building.writer.CHUNK_CELLS", 7)
     assert files_of(make_corpus(tmp_path / "parts", inputs)) == files_of(whole)
 
 

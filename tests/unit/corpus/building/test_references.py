@@ -4,12 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
-from corpus_makers import make_corpus
-from test_build import assert_holds
-from test_limits import imported
+from corpus_makers import assert_holds, imported, make_corpus
 
 from velocorpus.corpus import Corpus
-from velocorpus.corpus.build import add
+from velocorpus.corpus.changing.samples import add
 from velocorpus.corpus.info import corpus_table
 from velocorpus.counting.counts_file import read_counts
 from velocorpus.counting.importing.gene_tables import map_genes, read_gene_table

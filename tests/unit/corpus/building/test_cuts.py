@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 from velocorpus.cells.filter import Cuts
 from velocorpus.cli.corpus_jobs import app
 from velocorpus.corpus import Corpus
-from velocorpus.corpus.build import add
-from velocorpus.corpus.manifest import write_manifest
+from velocorpus.corpus.building.manifest import write_manifest
+from velocorpus.corpus.building.totals import Totals, sample_totals
+from velocorpus.corpus.changing.samples import add
 from velocorpus.corpus.plan import Splits
-from velocorpus.corpus.totals import Totals, sample_totals
 from velocorpus.corpus.verify import verify
 from velocorpus.errors import UserMistake
 

@@ -4,7 +4,7 @@ import pytest
 from corpus_makers import MOUSE, make_corpus, make_counts
 
 from velocorpus.corpus import Corpus
-from velocorpus.corpus.build import add
+from velocorpus.corpus.changing.samples import add
 from velocorpus.corpus.verify import verify
 from velocorpus.errors import UserMistake
 from velocorpus.splits import Splits, hold_out

@@ -9,9 +9,8 @@ from corpus_makers import HUMAN, make_corpus, make_counts
 from store import store as make_store
 from tests.drills import misbehaving as bad
 
-from velocorpus.corpus import Corpus, schema, storage
+from velocorpus.corpus import Corpus, bucket, schema, storage
 from velocorpus.corpus.plan import Splits
-from velocorpus.corpus.sharing import bucket
 from velocorpus.corpus.sharing.publish import publish
 from velocorpus.data.loader import Loader
 from velocorpus.errors import TryLater, UserMistake

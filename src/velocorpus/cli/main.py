@@ -40,7 +40,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "transitions": ("trajectory", "Pairs of cells, one a step of pseudotime after the other"),
     "pretrain": ("pretrain", "Pretrain the Zorro encoder on a corpus"),
     "finetune": ("finetune", "Fine-tune a decoder: expression, velocity or trajectory"),
-    "embed": ("pretrain", "Embed the cells of an AnnData"),
+    "embed": ("embed", "Embed the cells of an AnnData"),
     "velocity": ("velocity", "Velocities for the cells of an AnnData"),
     "trajectory": ("trajectory", "Generate trajectories from the cells of an AnnData"),
     "evaluate": ("evaluate", "Judge counts and decoders against baselines, scVelo and the truth"),

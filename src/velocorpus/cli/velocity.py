@@ -29,7 +29,8 @@ def velocity(
     from velocorpus.files import replacing
     from velocorpus.model.device import device_of
     from velocorpus.model.pretrained import load_pretrained
-    from velocorpus.velocity.inference import add_velocities, say
+    from velocorpus.velocity.inference import add_velocities
+    from velocorpus.velocity.study import warn
 
     pretrained = load_pretrained(model).expect("velocity")
     trained_mode = pretrained.config.get("decoder", {}).get("mode")
@@ -37,7 +38,7 @@ def velocity(
         raise UserMistake(f"{model} was trained in mode '{trained_mode}', not '{mode}'; give that mode's model.")
     adata = read_anndata(cells, "file of cells")
     with mistakes_in(cells):
-        say(add_velocities(adata, pretrained, study_key=study_key, device=device_of(device)))
+        warn("velocity", add_velocities(adata, pretrained, study_key=study_key, device=device_of(device)))
     with replacing(out) as aside:
         adata.write_h5ad(aside, compression="gzip")
     typer.echo(

@@ -1,8 +1,10 @@
 """Model directories: `config.json`, `model.safetensors`, `genes.feather`, `training.json`. No pickle anywhere.
 
-Each directory is self-contained: a decoder's holds its encoder's weights too, under the prefix `encoder.`.
+Each directory is self-contained: a decoder's holds its encoder's weights too, under the prefix `encoder.`. The hub of
+Hugging Face keeps the same four files.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,7 @@ CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 GENES_FILE = "genes.feather"
 TRAINING_FILE = "training.json"
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 @dataclass(frozen=True)
@@ -73,8 +76,9 @@ class Pretrained:
 
     def encoder(self) -> Zorro:
         """The encoder with its weights, in evaluation mode."""
-        config = parse(ModelConfig, self.config["encoder"], f"{CONFIG_FILE}: encoder")
-        model = Zorro(config, len(self.genes))
+        config = parse(ModelConfig, self.config.get("encoder"), f"{self.directory / CONFIG_FILE}: encoder")
+        # Kernels belong to a run, not to a model: one that was trained on a GPU is read anywhere.
+        model = Zorro(config.model_copy(update={"attention": "auto"}), len(self.genes))
         self.load_into(model, "encoder")
         return model.eval()
 
@@ -107,19 +111,48 @@ def save_pretrained(
         write_json(aside / TRAINING_FILE, {**training, **weights})
 
 
-def load_pretrained(directory: Path | str) -> Pretrained:
-    """Read a model directory; a missing or damaged file is refused by name."""
-    directory = existing(directory, "model directory")
+def load_pretrained(where: Path | str, *, revision: str | None = None) -> Pretrained:
+    """Read a model directory, or a model of the Hugging Face hub by its id `owner/name`.
+
+    `revision` is a commit, tag or branch on the hub. A missing, damaged or altered file is refused by name.
+    """
+    directory = _directory(where, revision)
     config = read_json(existing(directory / CONFIG_FILE, "model's configuration"))
     if config.get("schema_version") != SCHEMA_VERSION:
         raise UserMistake(
             f"{directory / CONFIG_FILE} has schema {config.get('schema_version')}, this version reads {SCHEMA_VERSION}."
         )
+    training = read_json(existing(directory / TRAINING_FILE, "model's training record"))
     weights = existing(directory / WEIGHTS_FILE, "file of weights")
     try:
         tensors = load_file(weights)
     except SafetensorError as error:
         raise UserMistake(f"{weights} cannot be read ({error}); restore or train again.") from None
+    if training.get("weights_sha256") != sha256(weights):
+        raise UserMistake(f"{weights} is not the file that {TRAINING_FILE} names: restore it, or train again.")
     genes = Vocabulary.read(existing(directory / GENES_FILE, "model's gene table"))
-    training = read_json(existing(directory / TRAINING_FILE, "model's training record"))
     return Pretrained(config, genes, training, tensors, directory)
+
+
+def _directory(where: Path | str, revision: str | None) -> Path:
+    """A directory that is here, or one of the hub in its cache. A `Path` is never taken for an id."""
+    if Path(where).exists() or isinstance(where, Path) or not _HUB_ID.fullmatch(where):
+        if revision is not None:
+            raise UserMistake(f"Revision '{revision}' is for models of the hub, and {where} is no id of one; leave it.")
+        return existing(where, "model directory")
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError:
+        raise UserMistake(
+            f"The model directory {where} does not exist; if it is a model of the Hugging Face hub, "
+            "`pip install huggingface_hub` first."
+        ) from None
+    files = [CONFIG_FILE, WEIGHTS_FILE, GENES_FILE, TRAINING_FILE]
+    try:
+        return Path(snapshot_download(where, revision=revision, allow_patterns=files))
+    except (OSError, ValueError) as error:  # all that the hub's client raises
+        reason = " ".join(str(error).split())[:200]
+        raise UserMistake(
+            f"The model directory {where} does not exist, and as a model of the Hugging Face hub it cannot be had "
+            f"({reason}); check the path or the id."
+        ) from None

@@ -7,7 +7,6 @@ Shape suffix legend: N = cells, B = cells of a chunk, G = genes of the AnnData, 
 """
 
 import json
-import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +24,7 @@ from velocorpus.model.pretrained import Pretrained
 from velocorpus.model.velocity import VelocityDecoder
 from velocorpus.model.zorro import Zorro
 from velocorpus.training.studies import LAYERS, encode, take
-from velocorpus.velocity.study import cells_in, check_layers, ensembl_ids
+from velocorpus.velocity.study import cells_in, check_layers, ensembl_ids, vocabulary_warnings
 
 MIN_CELLS = 10
 # A gene of more confidence than this takes part in scVelo's graph; 0 = no movement that the decoder is sure of.
@@ -176,13 +175,8 @@ def _studies(adata: ad.AnnData, study_key: str | None) -> np.ndarray:
 def _vocabulary_warnings(tokens_G: np.ndarray, matrices: dict[str, Any]) -> list[str]:
     total = np.stack([np.asarray(m.sum(axis=0), dtype=float).ravel() for m in matrices.values()]).sum(axis=0)
     share = float(total[tokens_G >= 0].sum() / max(total.sum(), 1))
-    unknown = int((tokens_G < 0).sum())
-    if share >= 0.5:
-        return []
-    return [
-        f"{unknown} of {len(tokens_G)} genes, with {1 - share:.0%} of the counts, are not in the model's vocabulary: "
-        "they share the unknown gene's embedding, and their velocities rest on the study's context alone."
-    ]
+    so = "they share the unknown gene's embedding, and their velocities rest on the study's context alone"
+    return vocabulary_warnings(int((tokens_G < 0).sum()), len(tokens_G), share, so)
 
 
 def _range_warnings(study: str, context: StudyContext, layers: list[Any], trained: dict[str, list[float]]) -> list[str]:
@@ -229,9 +223,3 @@ def _write_graph(adata: ad.AnnData, graph: list[tuple[np.ndarray, StudyContext]]
             "n_pcs": states.shape[1],
         },
     }
-
-
-def say(warnings: list[str]) -> None:
-    """Print warnings to stderr."""
-    for warning in warnings:
-        print(f"velocity: warning: {warning}", file=sys.stderr)

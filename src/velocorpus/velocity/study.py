@@ -1,5 +1,6 @@
 """An analyst's AnnData as the cells that a model reads."""
 
+import sys
 from collections.abc import Sequence
 
 import anndata as ad
@@ -39,6 +40,22 @@ def check_layers(adata: ad.AnnData, layers: Sequence[str]) -> None:
             )
     if not adata.n_obs:
         raise UserMistake("There are no cells; give a file with at least one row.")
+
+
+def vocabulary_warnings(n_outside: int, n_genes: int, share: float, so: str) -> list[str]:
+    """A sentence when the model reads less than half of the counts (`share`); `so` says what follows from it."""
+    if share >= 0.5:
+        return []
+    return [
+        f"{n_outside} of {n_genes} genes are not in the model's vocabulary, and {1 - share:.0%} of the counts lie "
+        f"outside: {so}."
+    ]
+
+
+def warn(command: str, warnings: Sequence[str]) -> None:
+    """Print warnings of a command to stderr."""
+    for warning in warnings:
+        print(f"{command}: warning: {warning}", file=sys.stderr)
 
 
 def ensembl_ids(var: pd.DataFrame) -> list[str]:

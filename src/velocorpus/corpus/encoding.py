@@ -184,54 +184,57 @@ def decode_row(
     first: int,
     keep: Any,
     sure: Any,
-    scratch: Any,
+    places: Any,
     small: Any,
     tokens: Any,
     counts: Any,
-) -> int:  # pragma: no cover - compiled
-    """Decode one cell's bytes into `tokens` and `counts`, only tokens with `keep`; how many, or −1 where it is broken.
+) -> Any:  # pragma: no cover - compiled
+    """Decode a cell's bytes into `tokens` and `counts`, only tokens with `keep`; how many, and the sum of their counts.
 
-    `tokens` (int32), `counts` (any type; `small` is the table `SMALL` in it) and both rows of `scratch` (int32) have
-    room for as many genes as the cell has (`n_codes`), `scratch` also for the bytes of `more`. For `keep` and `sure`
-    see `Kept`.
+    −1 and 0 where the row is broken.
+
+    `tokens`, `places` (both int32) and `counts` (any type; `small` is the table `SMALL` in it) have room for as many
+    genes as `frequent` and `rare` have bytes. For `keep` and `sure` see `Kept`.
     """
-    extra, places = scratch[0], scratch[1]
-    n_extra = _widen(more, extra)
-    if n_extra < 0 or not _is_sound(frequent, first - 1, len(keep)):
-        return -1
-    if not _is_sound(rare, first + BORDER - 1, len(keep)):
-        return -1
-    state = _codes(frequent, first - 1, np.uint64(0), small, tokens, counts, places)
-    n_frequent = np.int64(state & np.uint64(_FIELD))
-    state = _codes(rare, first + BORDER - 1, state, small, tokens, counts, places)
-    n = np.int64(state & np.uint64(_FIELD))
-    if (state >> np.uint64(20)) & np.uint64(_FIELD) != n_extra:
-        return -1
-    for i in range(n_extra):
-        counts[places[i]] = MORE + extra[i]
+    before, border = first - 1, first + BORDER - 1
+    if not (_is_sound(frequent, before, len(keep)) and _is_sound(rare, border, len(keep))):
+        return -1, 0
+    state = _codes(frequent, before, np.uint64(0), small, tokens, counts, places)
+    n_frequent, last_frequent = np.int64(state & np.uint64(_FIELD)), np.int64(state >> np.uint64(40))
+    state = _codes(rare, border, state, small, tokens, counts, places)
+    n, last_rare = np.int64(state & np.uint64(_FIELD)), np.int64(state >> np.uint64(40))
+    gaps: Any = 0
+    for column, start, last in ((frequent, before, last_frequent), (rare, border, last_rare)):
+        if len(column):
+            if last >= len(keep):
+                return -1, 0
+            gaps += last - start
+    if not _add_more(more, np.int64((state >> np.uint64(20)) & np.uint64(_FIELD)), places, counts):
+        return -1, 0
+    # A code's bytes add up to 5 · gap + min(count, 5) − 1, so no count has to be looked at.
+    total = _sum(frequent) + _sum(rare) + _sum(more) - MORE * gaps + n
     if sure[first] == _EVERY:
-        return n  # type: ignore[return-value]
-    return _drop(keep, tokens, counts, n_frequent if sure[first] == _FREQUENT else 0, n)
+        return n, total
+    n, lost = _drop(keep, tokens, counts, n_frequent if sure[first] == _FREQUENT else 0, n)
+    return n, total - lost
 
 
 @compiled
-def n_codes(column: Any) -> int:  # pragma: no cover - compiled
-    """Genes in a column of codes."""
-    n = 0
+def _sum(column: Any) -> int:  # pragma: no cover - compiled
+    total = np.uint32(0)
     for byte in column:
-        n += byte != 255
-    return n
+        total += np.uint32(byte)
+    return np.int64(total)  # type: ignore[return-value]
 
 
 @compiled
 def _is_sound(column: Any, before: int, n_genes: int) -> bool:  # pragma: no cover - compiled
-    """Whether codes begin with a gap, end, and stay in the vocabulary."""
+    """Whether codes begin with a gap and end, and their tokens have no more than 24 bits (see `_STEP`)."""
     if not len(column):
         return True
-    reach: Any = 0
-    for byte in column:
-        reach += (np.uint32(byte) * np.uint32(205)) >> np.uint32(10)  # byte // 5, many at once
-    return column[0] >= MORE and column[len(column) - 1] != 255 and before + reach < n_genes
+    if column[0] < MORE or column[len(column) - 1] == 255:
+        return False
+    return before + len(column) * (255 // MORE) < 2**24 or before + _sum(column) // MORE < n_genes
 
 
 @compiled
@@ -254,37 +257,33 @@ def _codes(
 
 
 @compiled
-def _drop(keep: Any, tokens: Any, counts: Any, start: int, end: int) -> int:  # pragma: no cover - compiled
-    """Leave out what is not kept of [start, end); the new end."""
-    n = np.uint64(start)
-    for i in range(np.uint64(start), np.uint64(end)):
-        token = tokens[i]
-        tokens[n], counts[n] = token, counts[i]
-        n += np.uint64(keep[token])
-    return np.int64(n)  # type: ignore[return-value]
+def _add_more(more: Any, n_more: int, places: Any, counts: Any) -> bool:  # pragma: no cover - compiled
+    """Add the numbers of a row to the counts at `places`; False where there are not `n_more` whole ones."""
+    n = 0
+    for byte in more:
+        n += byte != 255
+    if n != n_more or (len(more) and more[len(more) - 1] == 255):
+        return False
+    n, value = 0, MORE
+    for byte in more:
+        value += byte
+        counts[places[n]] = value
+        if byte != 255:
+            n, value = n + 1, MORE
+    return True
 
 
 @compiled
-def _widen(more: Any, extra: Any) -> int:  # pragma: no cover - compiled
-    """The numbers of a row as int32; how many, or −1 where the last one does not end."""
-    if not len(more):
-        return 0
-    goes_on = 0
-    for byte in more:
-        goes_on += byte == 255
-    if not goes_on:  # of nearly every cell
-        for i in range(len(more)):
-            extra[i] = more[i]
-        return len(more)
-    if more[len(more) - 1] == 255:
-        return -1
-    n, value = 0, 0
-    for byte in more:
-        value += byte
-        extra[n] = value
-        if byte != 255:
-            n, value = n + 1, 0
-    return n
+def _drop(keep: Any, tokens: Any, counts: Any, start: int, end: int) -> Any:  # pragma: no cover - compiled
+    """Leave out what is not kept of [start, end); the new end, and the sum of the counts that are gone."""
+    n = np.uint64(start)
+    lost: Any = 0
+    for i in range(np.uint64(start), np.uint64(end)):
+        token, count, kept = tokens[i], counts[i], keep[tokens[i]]
+        tokens[n], counts[n] = token, count
+        n += np.uint64(kept)
+        lost += np.int64(count) * (1 - np.int64(kept))
+    return np.int64(n), lost
 
 
 @compiled
@@ -305,17 +304,17 @@ def _decode(
         room += frequent_at[row + 1] - frequent_at[row] + rare_at[row + 1] - rare_at[row]
     indptr = np.zeros(len(rows) + 1, np.int64)
     tokens, counts = np.empty(room + 1, np.int32), np.empty(room + 1, np.int32)
-    scratch, small = np.empty((2, room + longest(more_at, rows) + 1), np.int32), SMALL.astype(np.int32)
+    places, small = np.empty(room + 1, np.int32), SMALL.astype(np.int32)
     for i in range(len(rows)):
         row, at = rows[i], indptr[i]
-        n = decode_row(
+        n, _ = decode_row(
             frequent[frequent_at[row] : frequent_at[row + 1]],
             rare[rare_at[row] : rare_at[row + 1]],
             more[more_at[row] : more_at[row + 1]],
             first[i],
             keep,
             sure,
-            scratch,
+            places,
             small,
             tokens[at:],
             counts[at:],

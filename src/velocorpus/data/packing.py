@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from velocorpus.compiled import compiled
-from velocorpus.corpus.encoding import SMALL, EncodedLayer, Kept, check_decoded, decode_row, longest, n_codes
+from velocorpus.corpus.encoding import SMALL, EncodedLayer, Kept, check_decoded, decode_row, longest
 from velocorpus.corpus.reader import CSR
 from velocorpus.data.batch import LayerTokens, PaddedTokens
 
@@ -70,8 +70,8 @@ class Packer:
     ) -> None:
         self._cut = max_genes, truncation == "sample", key
         self._kept, self._width, self._n = kept, max_genes if padded else 0, 0
-        # One more: see `_cut`. Pages of a packed batch that are never written are never there.
-        room = n_cells * max_genes + 1
+        # Pages of a packed batch that are never written are never there.
+        room = n_cells * max_genes
         self._genes, self._counts = space.take(room, np.int32), space.take(room, np.float32)
         self._offsets, self._totals = np.zeros(n_cells + 1, np.int64), np.empty(n_cells, np.float32)
 
@@ -95,7 +95,7 @@ class Packer:
     def padded(self) -> PaddedTokens:
         """What was added, padded."""
         shape = -1, self._width
-        padded = self._genes[:-1].reshape(shape), self._counts[:-1].reshape(shape), np.diff(self._offsets), self._totals
+        padded = self._genes.reshape(shape), self._counts.reshape(shape), np.diff(self._offsets), self._totals
         return PaddedTokens(*map(torch.from_numpy, padded))
 
 
@@ -104,17 +104,20 @@ def _pack_csr(
     indptr: Any, indices: Any, data: Any, rows: Any, most: int, sample: bool, key: int
 ) -> Any:  # pragma: no cover - compiled
     room = 0
-    for i in range(len(rows)):
-        room += min(most, indptr[rows[i] + 1] - indptr[rows[i]])
-    genes, counts = np.empty(room + 1, np.int32), np.empty(room + 1, np.float32)  # one more: see `_cut`
+    for row in rows:
+        room += min(most, indptr[row + 1] - indptr[row])
+    genes, counts = np.empty(room, np.int32), np.empty(room, np.float32)
     offsets, totals = np.zeros(len(rows) + 1, np.int64), np.empty(len(rows), np.float32)
+    longest_row = longest(indptr, rows)
+    tokens, values = np.empty(longest_row, np.int32), np.empty(longest_row, np.float32)
     for i in range(len(rows)):
         a, b = indptr[rows[i]], indptr[rows[i] + 1]
         totals[i] = data[a:b].sum()
-        at = offsets[i]
-        n = _cut(indices[a:b], data[a:b], most, sample, _mixed(key, i), genes[at:], counts[at:])
-        offsets[i + 1] = at + n
-    return genes[: offsets[-1]], counts[: offsets[-1]], offsets, totals
+        tokens[: b - a], values[: b - a] = indices[a:b], data[a:b]
+        n = _cut(tokens, values, b - a, most, sample, _mixed(key, i))
+        at, offsets[i + 1] = offsets[i], offsets[i] + n
+        genes[at : at + n], counts[at : at + n] = tokens[:n], values[:n]
+    return genes, counts, offsets, totals
 
 
 @compiled
@@ -140,11 +143,9 @@ def _pack_encoded(
     totals: Any,
 ) -> int:  # pragma: no cover - compiled
     """Cells `place`, … of the batch; the row that is broken, or −1. `width` is 0 where nothing is padded."""
-    # A cell that may have to be cut is decoded here first, where it stays in the processor's cache.
-    room = longest(frequent_at, rows) + longest(rare_at, rows) + 1
-    tokens, values = np.empty(room, np.int32), np.empty(room, np.int32)
-    scratch = np.empty((2, room + longest(more_at, rows)), np.int32)
-    small, small_float = SMALL.astype(np.int32), SMALL.astype(np.float32)
+    room = longest(frequent_at, rows) + longest(rare_at, rows)
+    tokens, values = np.empty(room, np.int32), np.empty(room, np.float32)
+    places, small = np.empty(room, np.int32), SMALL.astype(np.float32)
     for i in range(len(rows)):
         row, cell = rows[i], place + i
         columns = (
@@ -152,69 +153,58 @@ def _pack_encoded(
             rare[rare_at[row] : rare_at[row + 1]],
             more[more_at[row] : more_at[row + 1]],
         )
-        start: Any = cell * width if width else offsets[cell]
-        total: Any = 0
-        own_genes, own_counts = genes[start:], counts[start:]
-        if n_codes(columns[0]) + n_codes(columns[1]) <= most:
-            n = decode_row(*columns, first[i], keep, sure, scratch, small_float, own_genes, own_counts)
-            for value in own_counts[: max(n, 0)]:
-                total += np.int64(value)
-        else:
-            n = decode_row(*columns, first[i], keep, sure, scratch, small, tokens, values)
-            for value in values[: max(n, 0)]:
-                total += value
-            n = _cut(tokens[:n], values[:n], most, sample, _mixed(key, cell), own_genes, own_counts) if n >= 0 else n
+        start = cell * width if width else offsets[cell]
+        # A cell is decoded and cut where it will stand, and over the places of the next ones while it is too long; the
+        # last cells, which may not find room for that, elsewhere.
+        inside = start + room <= len(genes)
+        own_genes, own_counts = (genes[start:], counts[start:]) if inside else (tokens, values)
+        n, totals[cell] = decode_row(*columns, first[i], keep, sure, places, small, own_genes, own_counts)
         if n < 0:
             return row
-        totals[cell], offsets[cell + 1] = total, offsets[cell] + n
+        n = _cut(own_genes, own_counts, n, most, sample, _mixed(key, cell))
+        if not inside:
+            genes[start : start + n], counts[start : start + n] = tokens[:n], values[:n]
         if width:
-            own_genes[n:width], own_counts[n:width] = 0, 0
+            genes[start + n : start + width], counts[start + n : start + width] = 0, 0
+        offsets[cell + 1] = offsets[cell] + n
     return -1
 
 
 @compiled
-def _cut(
-    tokens: Any, values: Any, most: int, sample: bool, key: Any, genes: Any, counts: Any
-) -> int:  # pragma: no cover - compiled
-    """Copy at most `most` genes of a cell to the start of `genes` and `counts`; how many."""
-    n = len(tokens)
+def _cut(genes: Any, counts: Any, n: int, most: int, sample: bool, key: Any) -> Any:  # pragma: no cover - compiled
+    """Leave at most `most` of the first `n` genes of a cell, in their order; how many."""
     if n <= most:
-        genes[:n], counts[:n] = tokens, values
         return n
     if sample:
         worth = np.empty(n, np.float64)
         for i in range(n):
-            worth[i] = np.log(_uniform(key, tokens[i])) / values[i]
+            worth[i] = np.log(_uniform(key, genes[i])) / counts[i]
         floor = np.partition(worth, n - most)[n - most]
-        return _select(tokens, values, worth, floor, np.nextafter(floor, np.inf), most, genes, counts)
-    n_ones = 0
-    for value in values:
-        n_ones += value == 1
-    if n - n_ones <= most:  # of nearly every cell that is cut: the last genes with one molecule are all that goes
-        kept, going = n, n - most
-        while going:
-            kept -= 1
-            going -= values[kept] == 1
-        genes[:kept], counts[:kept] = tokens[:kept], values[:kept]
-        _select_from(tokens[kept:], values[kept:], values[kept:], 2, genes[kept:], counts[kept:])
-        return most
+        return _select(genes, counts, worth, floor, np.nextafter(floor, np.inf), most)
+    values, kept, going = counts[:n], n, n - most
+    while kept and going:  # of nearly every cell that is cut: the last genes with one molecule are all that goes
+        kept -= 1
+        going -= values[kept] == 1
+    if not going:
+        return _select_from(genes, counts, values, kept, n, 2, kept)
     seen = np.zeros(_MANY + 1, np.int64)
     for value in values:
-        seen[min(value, _MANY)] += 1
+        seen[int(min(value, _MANY))] += 1
     threshold, above = _MANY, 0
     while above + seen[threshold] <= most:
         above += seen[threshold]
         threshold -= 1
     if threshold == _MANY:
-        threshold = np.partition(values, n - most)[n - most]
-    return _select(tokens, values, values, threshold, threshold + 1, most, genes, counts)
+        least = np.partition(values, n - most)[n - most]
+        return _select(genes, counts, values, least, np.nextafter(least, np.float32(np.inf)), most)
+    return _select(genes, counts, values, threshold, threshold + 1, most)
 
 
 @compiled
 def _select(
-    tokens: Any, values: Any, worth: Any, least: Any, next_least: Any, most: int, genes: Any, counts: Any
+    genes: Any, counts: Any, worth: Any, least: Any, next_least: Any, most: int
 ) -> int:  # pragma: no cover - compiled
-    """Copy `most` genes: those worth `next_least` and more, and the first ones of those worth `least`."""
+    """Leave `most` genes: those worth `next_least` and more, and the first ones of those worth `least`."""
     ties = most
     for one in worth:
         ties -= one >= next_least
@@ -222,22 +212,22 @@ def _select(
     while ties:
         ties -= worth[tied] == least
         tied += 1
-    n = _select_from(tokens[:tied], values[:tied], worth[:tied], least, genes, counts)
-    _select_from(tokens[tied:], values[tied:], worth[tied:], next_least, genes[n:], counts[n:])
-    return most
+    n = _select_from(genes, counts, worth, 0, tied, least, 0)
+    return _select_from(genes, counts, worth, tied, len(worth), next_least, n)
 
 
 @compiled
 def _select_from(
-    tokens: Any, values: Any, worth: Any, least: Any, genes: Any, counts: Any
+    genes: Any, counts: Any, worth: Any, start: int, end: int, least: Any, at: int
 ) -> int:  # pragma: no cover - compiled
-    """Copy the genes that are worth `least`; how many."""
-    end = np.uint64(0)
+    """Move those of the genes [start, end) that are worth `least` to `at`, … (≤ `start`); the end of them."""
+    n = np.uint64(at)
     # Written in any case, and written over where the gene does not stay: no branch to guess wrong.
-    for i in range(len(tokens)):
-        genes[end], counts[end] = tokens[i], values[i]
-        end += np.uint64(worth[i] >= least)
-    return np.int64(end)  # type: ignore[return-value]
+    for i in range(np.uint64(start), np.uint64(end)):
+        stays = worth[i] >= least  # before it is written over: `worth` may be `counts`
+        genes[n], counts[n] = genes[i], counts[i]
+        n += np.uint64(stays)
+    return np.int64(n)  # type: ignore[return-value]
 
 
 @compiled

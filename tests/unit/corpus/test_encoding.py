@@ -104,10 +104,11 @@ def test_genes_that_are_not_kept_are_left_out():
         ([], [4], []),
         ([253], [200], []),
         ([255, 255, 5], [], []),
+        ([5, *[255] * 328_965, 5], [], []),
     ],
     ids=[
         "fewer counts", "more counts", "open gap", "open rare gap", "open count", "no gene", "no gap", "no rare gap",
-        "rare outside the vocabulary", "outside the vocabulary",
+        "rare outside the vocabulary", "outside the vocabulary", "as far outside as a token's 24 bits reach",
     ],
 )  # fmt: skip
 def test_bytes_that_cannot_be_right_are_refused(columns):

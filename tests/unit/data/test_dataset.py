@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from corpus_makers import MOUSE, make_corpus, make_counts
+from same_batches import assert_same
 
 from velocorpus.corpus import Corpus, schema
 from velocorpus.data.dataset import CellDataset
@@ -27,13 +28,6 @@ def dataset(corpus, **changes):
 def expected(corpus, rows, studies=None):
     cells, rng = corpus.read("train", studies=studies), np.random.default_rng(0)
     return batch_of(cells, rows, ["spliced", "unspliced"], max_genes=10, truncation="top", rng=rng)
-
-
-def assert_same(one, two):
-    assert torch.equal(one.rows_B, two.rows_B)
-    for layer in one.layers:
-        for a, b in zip(vars(one.layers[layer]).values(), vars(two.layers[layer]).values(), strict=True):
-            assert torch.equal(a, b)
 
 
 @pytest.mark.parametrize("cached_blocks", [1, 16])

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from corpus_makers import MOUSE, make_corpus, make_counts
+from same_batches import assert_same
 
 from velocorpus.corpus import Corpus, schema
 from velocorpus.corpus.plan import Splits
@@ -44,13 +45,6 @@ def rows_of(batches):
 
 def take(loader, n):
     return list(itertools.islice(loader, n))
-
-
-def assert_same(one, two):
-    assert torch.equal(one.rows_B, two.rows_B)
-    for layer in one.layers:
-        for a, b in zip(vars(one.layers[layer]).values(), vars(two.layers[layer]).values(), strict=True):
-            assert torch.equal(a, b)
 
 
 def test_every_cell_comes_exactly_once_an_epoch_and_batches_are_full(corpus):
@@ -121,6 +115,7 @@ def test_the_world_may_change_its_size_at_any_batch(corpus, world_size):
     assert ranks[0].state_dict()["batches"] == 22
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more workers than a small machine has cores
 @pytest.mark.parametrize("workers", [1, 2])
 def test_workers_share_the_batches_and_give_them_in_order(corpus, workers):
     one = loader(corpus)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from corpus_makers import HUMAN, make_corpus, make_counts
+from same_batches import assert_same
 from store import store as make_store
 from tests.drills import misbehaving as bad
 
@@ -70,26 +71,23 @@ def _readers_end():
     LOADERS.clear()
 
 
-def assert_same(ones, others, n):
+def assert_same_stream(ones, others, n):
     for one, other in zip(itertools.islice(ones, n), itertools.islice(others, n), strict=True):
-        assert torch.equal(one.rows_B, other.rows_B)
-        for layer in one.layers:
-            for a, b in zip(vars(one.layers[layer]).values(), vars(other.layers[layer]).values(), strict=True):
-                assert torch.equal(a, b)
+        assert_same(one, other)
 
 
 @pytest.mark.parametrize("readers", [0, 3])
 @pytest.mark.parametrize("studies", [None, ["study_b", "study_c"]])
 def test_batches_from_a_bucket_are_those_from_the_folder(folder, remote, studies, readers):
     local = loader(Corpus(folder), studies=studies)
-    assert_same(local, loader(remote, studies=studies, readers=readers), 30)
+    assert_same_stream(local, loader(remote, studies=studies, readers=readers), 30)
 
 
 def test_a_small_shard_comes_whole_with_its_footer(store, folder, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", store.site.address)
     monkeypatch.setattr(storage, "SMALL_BYTES", 1 << 20)
     since, corpus = len(store.site.asked), Corpus("s3://corpora/c")
-    assert_same(loader(Corpus(folder)), loader(corpus), 30)
+    assert_same_stream(loader(Corpus(folder)), loader(corpus), 30)
     shards = [name for name in store.asked(since, "GET") if "/shards/" in name]
     assert len(shards) == len(set(shards)) == 2
 
@@ -115,7 +113,7 @@ def test_reading_cells_equals_the_folder(folder, remote):
 
 def test_a_forked_worker_asks_by_itself(folder, remote):
     workers = torch.utils.data.DataLoader(loader(remote), batch_size=None, num_workers=1)
-    assert_same(loader(Corpus(folder)), workers, 10)
+    assert_same_stream(loader(Corpus(folder)), workers, 10)
 
 
 def test_a_process_has_a_connection_of_its_own(remote, monkeypatch):
@@ -144,7 +142,7 @@ def test_no_boto3_is_imported_for_a_folder(folder, monkeypatch):
 def test_what_passes_is_asked_for_again(store, folder, remote, faults):
     stream = loader(remote, readers=1)
     store.site.faults = deque([None, *faults])
-    assert_same(loader(Corpus(folder)), stream, 15)
+    assert_same_stream(loader(Corpus(folder)), stream, 15)
     assert not store.site.faults
 
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from same_batches import assert_same_tokens
 
 from velocorpus.corpus.encoding import EncodedLayer, Kept, Rows, encode_layer
 from velocorpus.corpus.reader import CSR
@@ -37,11 +38,6 @@ def without(csr, keep):
     stay = keep[csr.indices]
     indptr = np.concatenate([[0], np.cumsum(stay)])[csr.indptr]
     return CSR(indptr, csr.indices[stay], csr.data[stay], N_GENES)
-
-
-def assert_same(one, two):
-    for a, b in zip(vars(one).values(), vars(two).values(), strict=True):
-        assert torch.equal(a, b)
 
 
 def top(tokens, counts, most):
@@ -77,7 +73,7 @@ def test_bytes_of_a_shard_are_packed_as_cells_in_memory(data, most, truncation):
     for packer in (packed, padded):
         for part in (slice(0, 2), slice(2, 6)):
             packer.add(layer, rows[part], first[part])
-    assert_same(packed.tokens(), expected)
+    assert_same_tokens(packed.tokens(), expected)
     padded = padded.padded()
     assert torch.equal(padded.totals_B, expected.totals_B)
     for cell, (a, b) in enumerate(itertools.pairwise(expected.offsets.tolist())):

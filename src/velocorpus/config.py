@@ -159,13 +159,29 @@ class ModelConfig(Section):
     unknown_rate: float = Field(
         0.02, ge=0, lt=1, description="Share of gene embeddings replaced by *unknown* in training."
     )
+    attention: Literal["auto", "sdpa", "flash", "flex"] = Field(
+        "auto", description="Kernels of the attention; auto takes flash on CUDA with 16-bit numbers, else sdpa."
+    )
+    checkpoint_blocks: bool = Field(
+        False, description="Compute each block again in the backward pass instead of keeping what it made: less memory."
+    )
 
 
 class PretrainConfig(Section):
     """Contrastive and masked-expression pretraining."""
 
     steps: int = Field(300, ge=1, description="Optimiser steps.")
-    batch_cells: int = Field(128, ge=2, description="Cells in one step, over all ranks.")
+    batch_cells: int = Field(128, ge=2, description="Cells in one step, over all processes.")
+    chunk_cells: int | None = Field(
+        None,
+        ge=1,
+        description="Cells encoded at a time; the contrast is over the whole batch nevertheless, so this bounds memory "
+        "(one more forward pass). Given, results do not depend on the number of processes; empty: each one's share.",
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="Numbers of the encoder; auto: bfloat16 on a GPU, float32 on a CPU. Losses are float32."
+    )
+    compile: bool = Field(False, description="Whether torch.compile makes the encoder's kernels.")
     lr_peak: float = Field(1e-3, gt=0, description="Learning rate after warm-up.")
     warmup_steps: int = Field(30, ge=0, description="Steps of linear warm-up; cosine decay follows.")
     weight_decay: float = Field(0.05, ge=0, description="AdamW weight decay.")
@@ -179,6 +195,10 @@ class PretrainConfig(Section):
     mask_rate: float = Field(0.15, gt=0, lt=1, description="Share of a cell's genes whose values are hidden.")
     seed: int = Field(0, description="Weights, masks and the order of cells.")
     checkpoint_steps: int = Field(100, ge=1, description="A checkpoint every so many steps.")
+    keep_checkpoints: int = Field(2, ge=1, description="Older checkpoints are removed.")
+    diverged_at: float = Field(
+        10.0, gt=1, description="A loss this many times the first step's (taken as 1 if lower) stops the run."
+    )
     validate_steps: int = Field(50, ge=1, description="A pass over held-out cells every so many steps.")
 
 

@@ -17,6 +17,12 @@ class LayerTokens:
     counts_T: torch.Tensor  # float32, raw counts
     offsets: torch.Tensor  # int64, B + 1 values
     totals_B: torch.Tensor  # float32, the cell's total count in this layer before any truncation
+    host_offsets: torch.Tensor | None = None  # `offsets` as they were on the CPU, before a move to another device
+
+    @property
+    def bounds(self) -> torch.Tensor:
+        """`offsets` on the CPU; for a batch that came from there nobody waits for the device."""
+        return self.offsets.cpu() if self.host_offsets is None else self.host_offsets
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,8 @@ class CellBatch:
         """The same batch on another device."""
         layers = {
             name: LayerTokens(
-                *(t.to(device, non_blocking=True) for t in (x.genes_T, x.counts_T, x.offsets, x.totals_B))
+                *(t.to(device, non_blocking=True) for t in (x.genes_T, x.counts_T, x.offsets, x.totals_B)),
+                host_offsets=x.host_offsets if x.offsets.device.type != "cpu" else x.offsets,
             )
             for name, x in self.layers.items()
         }

@@ -1,18 +1,22 @@
-"""Attention over packed cells, without masked work: self-attention per cell, and reads of a cell by few queries.
+"""Attention by SDPA, on any device: self-attention per modality, and reads of the modalities by few queries.
 
 Cells of one modality are sorted by length and laid out in buckets of nearly equal length, each padded to its longest
 cell. The layout is made once per batch and kept through all blocks, so nothing is gathered per block; its cost is the
 padding (at most `WASTE` of the rows), its gain is dense kernels on any device. A modality's layout depends on that
 modality alone: neither values nor shapes of one modality reach another's arithmetic, so leak tests ask for equal bits.
+Scores of reads, their log-sum-exps and the joins are float32 whatever the number format of the rest.
 
 Shape suffix legend: B = cells, T = packed tokens, R = rows of a layout (tokens and padding), N = cells of a bucket,
-L = length of a bucket, Q = queries, H = heads, K = dimension of a head, D = model dimension.
+L = length of a bucket, F = fusion tokens, Q = queries, H = heads, K = dimension of a head, D = model dimension.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch.nn import functional as F
+
+from velocorpus import names
 
 WASTE = 0.08  # rows of padding over rows of tokens that a bucket may have
 SMALL = 4  # a bucket of fewer cells grows whatever it wastes: kernels on one cell are slower than padding
@@ -36,6 +40,7 @@ class Layout:
     n_rows: int
     buckets: tuple[Bucket, ...]
     row_T: torch.Tensor  # int64, the row of each packed token
+    token_R: torch.Tensor  # int64, the token of each row; rows of padding repeat token 0
     slot_B: torch.Tensor  # int64, each cell's place among the buckets' cells; the last place + 1 for an empty cell
 
     def split(self, x_RHK: torch.Tensor) -> list[torch.Tensor]:
@@ -47,9 +52,11 @@ class Layout:
         ]
 
 
-def plan_layout(offsets: torch.Tensor) -> Layout:
-    """Lay out cells with tokens `[offsets[b], offsets[b + 1])`; empty cells get no rows. Deterministic."""
-    device = offsets.device
+def plan_layout(offsets: torch.Tensor, device: torch.device | str = "cpu") -> Layout:
+    """Lay out cells with tokens `[offsets[b], offsets[b + 1])`; empty cells get no rows. Deterministic.
+
+    `offsets` are on the CPU; the layout's tensors go to `device`.
+    """
     bounds = offsets.tolist()
     n_cells = len(bounds) - 1
     lengths = [bounds[b + 1] - bounds[b] for b in range(n_cells)]
@@ -76,10 +83,11 @@ def plan_layout(offsets: torch.Tensor) -> Layout:
         for i, b in enumerate(cells):
             base[b], slot[b] = start + i * length, first + i
         start, first = start + n * length, last
-    shift_B = torch.tensor(base, device=device) - offsets[:-1]
-    counts_B = offsets.diff()
-    row_T = shift_B.repeat_interleave(counts_B) + torch.arange(bounds[-1], device=device)
-    return Layout(n_cells, start, tuple(buckets), row_T, torch.tensor(slot, device=device))
+    token_T = torch.arange(bounds[-1])
+    row_T = (torch.tensor(base) - offsets[:-1]).repeat_interleave(offsets.diff()) + token_T
+    token_R = torch.zeros(start, dtype=torch.int64).index_copy_(0, row_T, token_T)
+    slot_B = torch.tensor(slot, device=device)
+    return Layout(n_cells, start, tuple(buckets), row_T.to(device), token_R.to(device), slot_B)
 
 
 def self_attention(
@@ -109,8 +117,8 @@ def read(q_BHQK: torch.Tensor, k_NHLK: list[torch.Tensor], v_NHLK: list[torch.Te
     reads = [
         read_dense(q, k, v, b.attend_N11L) for b, q, k, v in zip(layout.buckets, queries, k_NHLK, v_NHLK, strict=True)
     ]
-    values = [*(value for value, _ in reads), q_BHQK.new_zeros(1, *q_BHQK.shape[1:])]
-    lses = [*(lse for _, lse in reads), q_BHQK.new_full((1, *q_BHQK.shape[1:3]), -torch.inf)]
+    nothing, never = torch.zeros_like(reads[0][0][:1]), torch.full_like(reads[0][1][:1], -torch.inf)
+    values, lses = [*(value for value, _ in reads), nothing], [*(lse for _, lse in reads), never]
     return torch.cat(values).index_select(0, layout.slot_B), torch.cat(lses).index_select(0, layout.slot_B)
 
 
@@ -120,15 +128,15 @@ def read_dense(
     v_NHLK: torch.Tensor,
     attend_N11L: torch.Tensor | None = None,
 ) -> Read:
-    """`read` of cells that all have L ≥ 1 tokens; `attend_N11L` is True for tokens, False for padding."""
-    scores_NHQL = (q_NHQK * q_NHQK.shape[-1] ** -0.5) @ k_NHLK.transpose(-1, -2)
+    """`read` of cells that all have L ≥ 1 tokens; `attend_N11L` is True for tokens, False for padding. Float32."""
+    scores_NHQL = ((q_NHQK * q_NHQK.shape[-1] ** -0.5) @ k_NHLK.transpose(-1, -2)).float()
     if attend_N11L is not None:
         scores_NHQL = scores_NHQL.masked_fill(~attend_N11L, -torch.inf)
     lse_NHQ = scores_NHQL.logsumexp(-1)
-    return (scores_NHQL - lse_NHQ[..., None]).exp() @ v_NHLK, lse_NHQ
+    return ((scores_NHQL - lse_NHQ[..., None]).exp().to(v_NHLK.dtype) @ v_NHLK).float(), lse_NHQ
 
 
-def join(reads: list[Read]) -> torch.Tensor:
+def join(reads: Sequence[Read]) -> torch.Tensor:
     """One softmax over the tokens of all streams, (B, H, Q, K); zeros where no stream has a token."""
     lse = torch.stack([lse_BHQ for _, lse_BHQ in reads])
     # Shifting by the maximum changes nothing but range; the floor keeps "no token at all" from giving inf - inf.
@@ -137,12 +145,68 @@ def join(reads: list[Read]) -> torch.Tensor:
     return sum((w[..., None] * value for w, (value, _) in zip(weights, reads, strict=True)), torch.zeros(()))
 
 
-def pad(x_TD: torch.Tensor, offsets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Packed tokens as (B, L, D), L the longest cell, and which are tokens (B, L); padding is zero."""
-    lengths_B = offsets.diff()
-    longest = int(lengths_B.max()) if len(lengths_B) else 0
-    place_L = torch.arange(longest, device=x_TD.device)
-    is_token_BL = place_L < lengths_B[:, None]
-    row_BL = (offsets[:-1, None] + place_L).where(is_token_BL, len(x_TD))
-    padded = torch.cat([x_TD, x_TD.new_zeros(1, x_TD.shape[1])])
-    return padded.index_select(0, row_BL.flatten()).view(*row_BL.shape, -1), is_token_BL
+def merge_heads(x_BHQK: torch.Tensor) -> torch.Tensor:
+    """(B * Q, H * K)."""
+    return x_BHQK.transpose(1, 2).flatten(2).flatten(0, 1)
+
+
+@dataclass(frozen=True)
+class SplitPlan:
+    """`plans.Plan` by SDPA: one stream of rows for each modality of the batch, and one of fusion tokens (B * F, D)."""
+
+    n_cells: int
+    layouts: dict[str, Layout]
+
+    @classmethod
+    def of(
+        cls, offsets: Mapping[str, torch.Tensor], n_cells: int, n_fusion: int, device: torch.device | str
+    ) -> "SplitPlan":
+        """`offsets` on the CPU; every cell has a token in every modality of them."""
+        return cls(n_cells, {name: plan_layout(bounds, device) for name, bounds in offsets.items()})
+
+    def place(self, tokens: Mapping[str, torch.Tensor], fusion_BFD: torch.Tensor) -> list[torch.Tensor]:
+        """As `Plan.place`."""
+        return [
+            *(tokens[name].index_select(0, layout.token_R) for name, layout in self.layouts.items()),
+            fusion_BFD.flatten(0, 1),
+        ]
+
+    def take(self, streams: Sequence[torch.Tensor]) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        """As `Plan.take`."""
+        *own, fusion_RD = streams
+        tokens = {
+            name: x_RD.index_select(0, layout.row_T)
+            for (name, layout), x_RD in zip(self.layouts.items(), own, strict=True)
+        }
+        return tokens, fusion_RD.unflatten(0, (self.n_cells, -1))
+
+    def attend(self, qkv: Sequence[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]) -> list[torch.Tensor]:
+        """As `Plan.attend`."""
+        q, k, v = map(self._fusion, qkv[-1])
+        attended, reads = [], [read_dense(q, k, v)]
+        for layout, parts in zip(self.layouts.values(), qkv[:-1], strict=True):
+            q_NHLK, k_NHLK, v_NHLK = map(layout.split, parts)
+            attended.append(self_attention(q_NHLK, k_NHLK, v_NHLK, layout))
+            reads.append(read(q, k_NHLK, v_NHLK, layout))
+        return [*attended, merge_heads(join(reads)).to(q.dtype)]
+
+    def pool(
+        self, own: Mapping[str, torch.Tensor], everything_HK: torch.Tensor, kv: Sequence[tuple[torch.Tensor, ...]]
+    ) -> dict[str, torch.Tensor]:
+        """As `Plan.pool`."""
+        reads = {}
+        for name, (k_RHK, v_RHK) in zip((*self.layouts, names.FUSION), kv, strict=True):
+            # (B, H, 2, K): a stream's own query beside the one that reads every stream.
+            pair = torch.stack([own[name], everything_HK], dim=1).to(k_RHK.dtype).expand(self.n_cells, -1, -1, -1)
+            if name in self.layouts:
+                layout = self.layouts[name]
+                reads[name] = read(pair, layout.split(k_RHK), layout.split(v_RHK), layout)
+            else:
+                reads[name] = read_dense(pair, self._fusion(k_RHK), self._fusion(v_RHK))
+        pooled = {name: merge_heads(value[:, :, :1]) for name, (value, _) in reads.items()}
+        pooled[names.GLOBAL] = merge_heads(join([(value[:, :, 1:], lse[:, :, 1:]) for value, lse in reads.values()]))
+        return pooled
+
+    def _fusion(self, x_RHK: torch.Tensor) -> torch.Tensor:
+        """Fusion rows as (B, H, F, K)."""
+        return x_RHK.unflatten(0, (self.n_cells, -1)).transpose(1, 2)

@@ -48,8 +48,7 @@ def _one_cell(model: Zorro, batch: CellBatch, b: int) -> tuple[list[torch.Tensor
             mine = slice(int(layer.offsets[b]), int(layer.offsets[b + 1]))
             genes_T, counts_T = layer.genes_T[mine], layer.counts_T[mine]
             one = LayerTokens(genes_T, counts_T, torch.tensor([0, len(genes_T)]), layer.totals_B[b : b + 1])
-            x_RD, layout, _ = model.embeddings[m](one)
-            parts.append(x_RD[layout.row_T])
+            parts.append(model.embeddings[m](one)[0])
         else:
             parts.append(torch.zeros(0, model.config.d_model))
     lengths = [len(part) for part in parts]

@@ -4,21 +4,22 @@ All streams share the blocks' weights. A modality attends within itself; the fus
 and to themselves; nothing attends to fusion but fusion (`masks.py` says it as tables). So each modality's output is a
 function of that modality alone, and the model works with any of them missing. Recasens et al. 2023.
 
-Shape suffix legend: B = cells, T = packed tokens, R = rows of a layout, F = fusion tokens, Q = output queries,
-H = heads, K = dimension of a head, D = model dimension.
+Shape suffix legend: B = cells, T = packed tokens, R = rows of a stream (`plans.py`), F = fusion tokens, Q = output
+queries, H = heads, K = dimension of a head, D = model dimension.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from velocorpus import names
 from velocorpus.config import ModelConfig
 from velocorpus.data.batch import CellBatch
-from velocorpus.model.attention import Layout, join, read, read_dense, self_attention
 from velocorpus.model.embeddings import LayerEmbedding
+from velocorpus.model.plans import Plan, choose, compute_dtype, plan_of
 
 
 @dataclass(frozen=True)
@@ -63,23 +64,10 @@ class Block(nn.Module):
         x_RD = x_RD + self.dropout(self.out(attended_RD))
         return x_RD + self.dropout(self.mlp(self.norm_mlp(x_RD)))
 
-    def forward(
-        self, streams: dict[str, torch.Tensor], layouts: Mapping[str, Layout], fusion_BFD: torch.Tensor
-    ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-        """The modalities' rows and the fusion tokens after this block."""
-        n_cells, n_fusion, d_model = fusion_BFD.shape
-        q, k, v = (
-            part.view(n_cells, n_fusion, self.n_heads, -1).transpose(1, 2)
-            for part in self.project(fusion_BFD.reshape(-1, d_model))
-        )
-        reads = [read_dense(q, k, v)]
-        after = {}
-        for name, x_RD in streams.items():
-            layout = layouts[name]
-            q_NHLK, k_NHLK, v_NHLK = map(layout.split, self.project(x_RD))
-            after[name] = self.finish(x_RD, self_attention(q_NHLK, k_NHLK, v_NHLK, layout))
-            reads.append(read(q, k_NHLK, v_NHLK, layout))
-        return after, self.finish(fusion_BFD, merge_heads(join(reads)))
+    def forward(self, streams: Sequence[torch.Tensor], plan: Plan) -> list[torch.Tensor]:
+        """The rows of each stream, (R, D), after this block."""
+        attended = plan.attend([self.project(x_RD) for x_RD in streams])
+        return [self.finish(x_RD, found_RD) for x_RD, found_RD in zip(streams, attended, strict=True)]
 
 
 class Pooling(nn.Module):
@@ -103,32 +91,14 @@ class Pooling(nn.Module):
         """The output of one query from what it read."""
         return self.norm(self.out(attended_BD))
 
-    def forward(
-        self, streams: dict[str, torch.Tensor], layouts: Mapping[str, Layout], fusion_BFD: torch.Tensor
-    ) -> dict[str, torch.Tensor]:
-        """(B, D) for each name."""
-        n_cells, n_fusion, d_model = fusion_BFD.shape
-        q_QHK = self.queries_QD.view(len(self.names), self.n_heads, -1)
-        # (B, H, 2, K): a stream's own query beside the global one, which reads every stream.
-        pairs = {
-            name: q_QHK[[i, -1]].transpose(0, 1).expand(n_cells, -1, -1, -1) for i, name in enumerate(self.names[:-1])
-        }
-        k, v = (
-            part.view(n_cells, n_fusion, self.n_heads, -1).transpose(1, 2)
-            for part in self.keys_values(fusion_BFD.reshape(-1, d_model))
+    def forward(self, streams: Sequence[torch.Tensor], plan: Plan, n_cells: int) -> dict[str, torch.Tensor]:
+        """(B, D) for each name; a modality that the batch lacks has read nothing."""
+        *own_HK, everything_HK = self.queries_QD.unflatten(1, (self.n_heads, -1))
+        found = plan.pool(
+            dict(zip(self.names[:-1], own_HK, strict=True)), everything_HK, [self.keys_values(x) for x in streams]
         )
-        reads = {names.FUSION: read_dense(pairs[names.FUSION], k, v)}
-        for name, x_RD in streams.items():
-            keys, values = map(layouts[name].split, self.keys_values(x_RD))
-            reads[name] = read(pairs[name], keys, values, layouts[name])
-        nothing = fusion_BFD.new_zeros(n_cells, d_model)
-        pooled = {
-            name: self.finish(merge_heads(reads[name][0][:, :, :1])[:, 0] if name in reads else nothing)
-            for name in self.names[:-1]
-        }
-        everything = join([(value[:, :, 1:], lse[:, :, 1:]) for value, lse in reads.values()])
-        pooled[names.GLOBAL] = self.finish(merge_heads(everything)[:, 0])
-        return pooled
+        nothing_BD = self.queries_QD.new_zeros(n_cells, self.queries_QD.shape[1])
+        return {name: self.finish(found.get(name, nothing_BD)) for name in self.names}
 
 
 class Zorro(nn.Module):
@@ -156,30 +126,28 @@ class Zorro(nn.Module):
 
         `hidden[modality]` (bool, one per packed gene) marks genes whose values the model must not see.
         """
-        streams, layouts, offsets, present = {}, {}, {}, {}
+        embedded, bounds, offsets, present = {}, {}, {}, {}
+        n_cells, n_fusion = len(batch), self.config.n_fusion
         for name in self.config.modalities:
             if name in batch.layers:
                 layer = batch.layers[name]
-                streams[name], layouts[name], offsets[name] = self.embeddings[name](
-                    layer, hidden.get(name) if hidden else None
-                )
+                embedded[name], offsets[name] = self.embeddings[name](layer, hidden.get(name) if hidden else None)
+                bounds[name] = layer.bounds + torch.arange(n_cells + 1)
                 present[name] = layer.totals_B > 0
             else:
-                offsets[name] = batch.rows_B.new_zeros(len(batch) + 1)
-                present[name] = batch.rows_B.new_zeros(len(batch), dtype=torch.bool)
-        fusion_BFD = self.fusion_FD.expand(len(batch), -1, -1)
+                offsets[name] = batch.rows_B.new_zeros(n_cells + 1)
+                present[name] = batch.rows_B.new_zeros(n_cells, dtype=torch.bool)
+        device = self.fusion_FD.device
+        kernels = choose(self.config.attention, device, compute_dtype(self.fusion_FD))
+        plan = plan_of(kernels, bounds, n_cells, n_fusion, device)
+        streams = plan.place(embedded, self.fusion_FD.expand(n_cells, -1, -1))
+        recompute = self.config.checkpoint_blocks and torch.is_grad_enabled()
         for block in self.blocks:
-            streams, fusion_BFD = block(streams, layouts, fusion_BFD)
-        streams = {name: self.norm(x_RD) for name, x_RD in streams.items()}
-        fusion_BFD = self.norm(fusion_BFD)
-        pooled = self.pooling(streams, layouts, fusion_BFD)
-        tokens = {
-            name: streams[name].index_select(0, layouts[name].row_T)
-            if name in streams
-            else fusion_BFD.new_zeros(0, self.config.d_model)
-            for name in self.config.modalities
-        }
-        return ZorroOutput(tokens, offsets, fusion_BFD, pooled, present)
+            streams = checkpoint(block, streams, plan, use_reentrant=False) if recompute else block(streams, plan)
+        streams = [self.norm(x_RD) for x_RD in streams]
+        tokens, fusion_BFD = plan.take(streams)
+        lacking = {name: fusion_BFD.new_zeros(0, self.config.d_model) for name in offsets}
+        return ZorroOutput(lacking | tokens, offsets, fusion_BFD, self.pooling(streams, plan, n_cells), present)
 
     def _start_modalities_alike(self) -> None:
         """Let every modality start with the first one's weights: a gene is the same gene in each of them.
@@ -191,11 +159,6 @@ class Zorro(nn.Module):
             self.embeddings[name].load_state_dict(self.embeddings[first].state_dict())
         with torch.no_grad():
             self.pooling.queries_QD[1 : len(others) + 1] = self.pooling.queries_QD[0]
-
-
-def merge_heads(x_BHQK: torch.Tensor) -> torch.Tensor:
-    """(B, Q, H * K)."""
-    return x_BHQK.transpose(1, 2).flatten(2)
 
 
 def _initialise(module: nn.Module) -> None:

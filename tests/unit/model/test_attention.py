@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from velocorpus.model.attention import SMALL, WASTE, join, pad, plan_layout, read, read_dense, self_attention
+from velocorpus.model.attention import SMALL, WASTE, join, plan_layout, read, read_dense, self_attention
 
 
 def offsets_of(lengths: list[int]) -> torch.Tensor:
@@ -59,9 +59,3 @@ def test_a_cell_without_tokens_reads_zeros_and_has_finite_gradients():
     out.square().sum().backward()
     assert k.grad.isfinite().all()
     assert q.grad.isfinite().all()
-
-
-def test_padding_puts_each_cells_tokens_first():
-    padded, is_token = pad(torch.arange(1.0, 5.0)[:, None], offsets_of([1, 0, 3]))
-    assert padded[..., 0].tolist() == [[1, 0, 0], [0, 0, 0], [2, 3, 4]]
-    assert is_token.sum(1).tolist() == [1, 0, 3]

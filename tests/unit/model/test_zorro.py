@@ -1,15 +1,20 @@
 """Zorro against its dense twin, its leaks (none), and what must change nothing."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
 import torch
-from cells import N_GENES, batch, layer, model
+from cells import N_GENES, batch, layer, model, run_by_run
 
 from velocorpus import names
 from velocorpus.data.batch import CellBatch, LayerTokens
+from velocorpus.model import zorro
 from velocorpus.model.dense import dense_forward
+from velocorpus.model.packed import FlashPlan, Packed, Varlen
 from velocorpus.model.zorro import Zorro, ZorroOutput
+
+Forward = Callable[[Zorro, CellBatch], ZorroOutput]
 
 S, U = names.SPLICED, names.UNSPLICED
 # Float32 on both sides, sums in another order.
@@ -33,31 +38,75 @@ def scalar(output: ZorroOutput) -> torch.Tensor:
     return sum(((i + 1) * part.sin()).sum() for i, part in enumerate(parts))
 
 
-@pytest.mark.parametrize(
-    "cells",
-    [ragged(0), ragged(1), ragged(2), without(ragged(3), S), without(ragged(4), U), batch([0, 0], [0, 0])],
-    ids=["ragged0", "ragged1", "ragged2", "no spliced", "no unspliced", "empty cells"],
-)
-def test_split_attention_equals_the_dense_twin_forward_and_in_gradients(cells):
+SHAPES = {
+    "ragged0": ragged(0),
+    "ragged1": ragged(1),
+    "no spliced": without(ragged(3), S),
+    "no unspliced": without(ragged(4), U),
+    "no modality": without(without(batch(), S), U),
+    "empty cells": batch([0, 0], [0, 0]),
+    "one token": batch([0, 1, 0], [1, 0, 30]),
+}
+
+
+def split(net: Zorro, cells: CellBatch) -> ZorroOutput:
+    return net(cells)
+
+
+def packed(net: Zorro, cells: CellBatch, kernel: Varlen = run_by_run) -> ZorroOutput:
+    """The plan of the flash kernels, with a kernel that runs anywhere."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            FlashPlan, "of", classmethod(lambda cls, *args: replace(Packed.of.__func__(cls, *args), kernel=kernel))
+        )
+        patch.setattr(zorro, "choose", lambda *_: "flash")
+        return net(cells)
+
+
+def assert_equal_forward_and_in_gradients(forwards: Sequence[Forward], cells: CellBatch, **config: object) -> None:
+    """Each against the last."""
     outputs, gradients = [], []
-    for forward in (lambda net: net(cells), lambda net: dense_forward(net, cells)):
-        net = model()
-        output = forward(net)
+    for forward in forwards:
+        net = model(**config)
+        output = forward(net, cells)
         scalar(output).backward()
         outputs.append(output)
         gradients.append({n: p.grad for n, p in net.named_parameters() if p.grad is not None})
-    split, dense = outputs
-    for name, pooled in dense.pooled.items():
-        torch.testing.assert_close(split.pooled[name], pooled, **CLOSE)
+    for output, gradient in zip(outputs[:-1], gradients[:-1], strict=True):
+        assert_close(output, outputs[-1])
+        for name, expected in gradients[-1].items():
+            given = gradient.get(name, torch.zeros_like(expected))
+            largest = max(float(expected.abs().max()), 1)
+            torch.testing.assert_close(given, expected, rtol=1e-4, atol=1e-4 * largest)
+
+
+def assert_close(output: ZorroOutput, expected: ZorroOutput) -> None:
+    for name, pooled in expected.pooled.items():
+        torch.testing.assert_close(output.pooled[name], pooled, **CLOSE)
+    torch.testing.assert_close(output.fusion_tokens_BFD, expected.fusion_tokens_BFD, **CLOSE)
     for m in (S, U):
-        torch.testing.assert_close(split.tokens[m], dense.tokens[m], **CLOSE)
-        assert torch.equal(split.offsets[m], dense.offsets[m])
-        assert torch.equal(split.present[m], dense.present[m])
-    for name, gradient in gradients[1].items():
-        largest = float(gradient.abs().max())
-        torch.testing.assert_close(
-            gradients[0].get(name, torch.zeros_like(gradient)), gradient, rtol=1e-4, atol=1e-4 * max(largest, 1)
-        )
+        torch.testing.assert_close(output.tokens[m], expected.tokens[m], **CLOSE)
+        assert torch.equal(output.offsets[m], expected.offsets[m])
+        assert torch.equal(output.present[m], expected.present[m])
+
+
+@pytest.mark.parametrize("cells", SHAPES.values(), ids=SHAPES)
+def test_all_plans_equal_the_dense_twin_forward_and_in_gradients(cells):
+    assert_equal_forward_and_in_gradients((split, packed, dense_forward), cells)
+
+
+def test_a_cell_of_six_thousand_genes_equals_the_dense_twin_forward_and_in_gradients():
+    cells = CellBatch({S: layer([6000, 2], 1, 6000), U: layer([70, 0], 2, 6000)}, torch.arange(2))
+    size = {"n_genes": 6000, "d_model": 8, "n_layers": 1, "n_heads": 1}
+    assert_equal_forward_and_in_gradients((split, dense_forward), cells, **size)
+
+
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+@pytest.mark.parametrize("shape", ["ragged0", "one token"])
+def test_flex_attention_equals_the_dense_twin_forward(shape):
+    cells = SHAPES[shape]
+    with torch.no_grad():
+        assert_close(model(attention="flex").requires_grad_(False)(cells), dense_forward(model(), cells))
 
 
 def changed(cells: CellBatch, modality: str, how: str) -> CellBatch:
@@ -90,11 +139,23 @@ def test_no_bit_of_one_modality_depends_on_the_other(victim, kept, how):
         assert not torch.equal(before.pooled[names.GLOBAL], after.pooled[names.GLOBAL])
 
 
+@pytest.mark.parametrize("how", ["values", "genes", "permute", "lengths", "drop"])
+def test_packed_one_modality_depends_on_the_other_by_its_place_in_the_stream_at_most(how):
+    net = model().eval()
+    with torch.no_grad():
+        before, after = packed(net, batch()), packed(net, changed(batch(), S, how))
+    # Products of matrices with more or fewer rows may round a row otherwise.
+    bounds = CLOSE if how in ("lengths", "drop") else {"rtol": 0.0, "atol": 0.0}
+    torch.testing.assert_close(after.tokens[U], before.tokens[U], **bounds)
+    torch.testing.assert_close(after.pooled[U], before.pooled[U], **bounds)
+
+
+@pytest.mark.parametrize("forward", [split, packed])
 @pytest.mark.parametrize(("output", "source"), [(S, U), (U, S)])
-def test_the_gradient_from_one_modality_to_the_other_is_exactly_zero(output, source):
+def test_the_gradient_from_one_modality_to_the_other_is_exactly_zero(output, source, forward):
     net, cells = model(), batch()
     inputs = [cells.layers[source].counts_T.requires_grad_(), cells.layers[source].totals_B.requires_grad_()]
-    out = net(cells)
+    out = forward(net, cells)
     for value in (out.tokens[output], out.pooled[output]):
         gradients = torch.autograd.grad(
             value.sin().sum(), [*inputs, *net.embeddings[source].parameters()], retain_graph=True, allow_unused=True
@@ -116,10 +177,11 @@ def test_nothing_attends_to_fusion_but_fusion():
     assert not torch.equal(before.pooled[names.FUSION], after.pooled[names.FUSION])
 
 
-def test_the_order_of_a_cells_genes_changes_nothing_beyond_rounding():
+@pytest.mark.parametrize("forward", [split, packed])
+def test_the_order_of_a_cells_genes_changes_nothing_beyond_rounding(forward):
     net = model().eval()
     with torch.no_grad():
-        before, after = net(batch()), net(changed(batch(), S, "permute"))
+        before, after = forward(net, batch()), forward(net, changed(batch(), S, "permute"))
     for name, pooled in before.pooled.items():
         torch.testing.assert_close(after.pooled[name], pooled, **CLOSE)
 
@@ -180,9 +242,8 @@ def test_a_hidden_value_does_not_reach_the_output():
 def test_more_modalities_than_two_work():
     cells = replace(batch(), layers={**batch().layers, names.AMBIGUOUS: layer([1, 2, 3, 0, 2], 4)})
     net = model(modalities=(S, U, names.AMBIGUOUS))
-    split, dense = net(cells), dense_forward(net, cells)
-    for name, pooled in dense.pooled.items():
-        torch.testing.assert_close(split.pooled[name], pooled, **CLOSE)
+    for forward in (split, packed):
+        assert_close(forward(net, cells), dense_forward(net, cells))
 
 
 def test_heads_that_do_not_divide_the_dimension_are_refused():

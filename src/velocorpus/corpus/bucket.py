@@ -40,13 +40,16 @@ class Remote:
 
 
 class Bucket:
-    """`s3://bucket/folder`; the names of its objects are given without the folder. Threads may share it."""
+    """`s3://bucket/folder`; the names of its objects are given without the folder. Threads may share it.
 
-    def __init__(self, address: str, how: FetchConfig, wait_s: float = 1.0):
+    `instead` ends the sentences of refusals: what the command that asks has to get around them.
+    """
+
+    def __init__(self, address: str, how: FetchConfig, wait_s: float = 1.0, *, instead: str):
         bucket, _, folder = address.removeprefix("s3://").partition("/")
         if not address.startswith("s3://") or not bucket or "//" in folder:
             raise UserMistake(f"{address} is not the address of a folder on S3; give s3://bucket/folder.")
-        self.how, self.wait_s, self.bucket = how, wait_s, bucket
+        self.how, self.wait_s, self.bucket, self.instead = how, wait_s, bucket, instead
         self.folder = f"{folder.strip('/')}/" if folder.strip("/") else ""
         self.address = f"s3://{bucket}/{self.folder}".rstrip("/")
         # Set when one of several threads has failed for good: the others need not try again.
@@ -89,8 +92,7 @@ class Bucket:
             raise Broken(f"{type(error).__name__}: {error}") from None
         except boto.BotoCoreError as error:
             raise Refused(
-                f"{self.address} could not be asked for ({error}); check the address and set up credentials, or "
-                "--unsigned to take from a public bucket."
+                f"{self.address} could not be asked for ({error}); check address and credentials; {self.instead}."
             ) from None
 
     def again(self, what: str, call: Callable[[], Answer]) -> Answer:
@@ -151,12 +153,10 @@ class Bucket:
     def _sentence(self, operation: str, name: str, code: str) -> str:
         where = f"s3://{self.bucket}/{self.folder}{name}"
         if code == "NoSuchBucket":
-            return f"There is no bucket '{self.bucket}' ({self.address}); make it, or correct the address."
+            store = self.how.s3_endpoint or self.client.meta.endpoint_url
+            return f"There is no bucket '{self.bucket}' at {store}; correct the address; {self.instead}."
         if code in ("AccessDenied", "403", "AllAccessDisabled"):
-            return (
-                f"{where}: {operation} is not allowed ({code}); use credentials that may do it, --requester-pays where "
-                "those who ask pay, or --unsigned to take from a public bucket."
-            )
+            return f"{where}: {operation} is not allowed ({code}); use credentials that may do it; {self.instead}."
         if code in ("NoSuchKey", "404"):
             return f"There is no {where}; check the address, or wait until its publisher has ended."
         if code == "AccessControlListNotSupported":

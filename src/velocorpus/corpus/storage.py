@@ -10,6 +10,8 @@ import hashlib
 import os
 import struct
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,13 +20,16 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from velocorpus.errors import UserMistake
+from velocorpus.errors import TryLater, UserMistake
 from velocorpus.files import existing
 
 if TYPE_CHECKING:
     from velocorpus.config import FetchConfig
     from velocorpus.corpus.bucket import Bucket
 
+# How long a bucket is waited for where `how` says nothing: one that is silent is given up after
+# 5 tries of 20 s and waits of 1, 2, 4 and 8 s, one that refuses connections after the waits alone.
+PATIENCE = {"timeout_s": 20.0, "retries": 4}
 # The end of a shard, with its footer; and enough of a record batch for its header and the cells' names.
 SMALL_BYTES = 1 << 16
 # Where Arrow's Footer.fbs has the record batches, and a Block as it lies in the file.
@@ -59,7 +64,8 @@ class S3Folder:
     """`s3://bucket/folder`, of Amazon or of what speaks like it. Threads may share it; each process asks by itself.
 
     Asked with credentials of boto3's standard chain, at its endpoint, and without any where it finds none; `how`
-    says otherwise. What breaks is asked for again `how.retries` times, ever later, then `TryLater`.
+    says otherwise. What breaks is asked for again, ever later (see `PATIENCE`), then `TryLater`: from then on all else
+    is refused at once in this process, so that what threads were to read ahead does not hold up its end.
     """
 
     def __init__(self, address: str, how: "FetchConfig | None" = None) -> None:
@@ -82,7 +88,8 @@ class S3Folder:
 
     def read(self, name: str, what: str, sha256: str | None = None) -> bytes:
         """A small object; refused where it is not the one of this SHA-256."""
-        content, _ = self._here().bucket.read(name)
+        with self._asked() as bucket:
+            content, _ = bucket.read(name)
         if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
             raise UserMistake(f"The {what} {self.address(name)} is not that of its manifest; open the corpus again.")
         return content
@@ -92,7 +99,8 @@ class S3Folder:
         from velocorpus.corpus.bucket import Refused
 
         try:
-            self._here().bucket.ask("head_object", name)
+            with self._asked() as bucket:
+                bucket.ask("head_object", name)
         except Refused as error:
             if error.code in ("404", "NoSuchKey"):
                 return False
@@ -115,19 +123,18 @@ class S3Folder:
         from velocorpus.corpus.bucket import Refused
         from velocorpus.reads.fetch.parts import Broken
 
-        bucket = self._here().bucket
         condition = {"IfMatch": etag} if etag else {}
-
         said = f"bytes {start}-{stop - 1}/{n_bytes}"
 
-        def get() -> dict[str, Any]:
+        def get(bucket: "Bucket") -> dict[str, Any]:
             answer = bucket.once("get_object", name, Range=f"bytes={start}-{stop - 1}", **condition)
             if answer.get("ContentRange") == said and len(answer["Body"]) != stop - start:
                 raise Broken("other bytes came than were asked for")
             return answer
 
         try:
-            answer = bucket.again(f"reading {name}", get)
+            with self._asked() as bucket:
+                answer = bucket.again(f"reading {name}", lambda: get(bucket))
         except Refused as error:
             if error.code not in ("PreconditionFailed", "412", "InvalidRange", "416"):
                 raise
@@ -158,6 +165,19 @@ class S3Folder:
         kept = start if start == 0 else at
         return _Footer(etag, n_bytes, batches, kept, end[kept - start :])
 
+    @contextmanager
+    def _asked(self) -> "Iterator[Bucket]":
+        """The bucket, which breaks for good but once."""
+        here = self._here()
+        if here.broke:
+            raise TryLater(here.broke)
+        try:
+            yield here.bucket
+        except TryLater as error:
+            here.broke = str(error)
+            here.bucket.halt.set()
+            raise
+
     def _here(self) -> "_Asking":
         """This process' connection: neither a copy sent to another process nor a fork may use another's."""
         from velocorpus.config import FetchConfig
@@ -165,8 +185,8 @@ class S3Folder:
 
         with _CONNECTING:
             if self._asking is None or self._asking.pid != os.getpid():
-                how = self._how or FetchConfig(s3_unsigned=not _has_credentials())
-                self._asking = _Asking(Bucket(self._address, how))
+                how = self._how or FetchConfig(s3_unsigned=not _has_credentials(), **PATIENCE)
+                self._asking = _Asking(Bucket(self._address, how, instead=_INSTEAD.format(self._address)))
             return self._asking
 
 
@@ -201,6 +221,9 @@ def _has_credentials() -> bool:
     return boto3.Session().get_credentials() is not None
 
 
+# What reading in place has no options for.
+_INSTEAD = "`velocorpus corpus pull {}` takes --endpoint, --requester-pays and --unsigned"
+
 # Held over a fork, so that no child inherits it from a thread that it does not have.
 _CONNECTING = threading.Lock()
 os.register_at_fork(before=_CONNECTING.acquire, after_in_parent=_CONNECTING.release, after_in_child=_CONNECTING.release)
@@ -208,11 +231,14 @@ os.register_at_fork(before=_CONNECTING.acquire, after_in_parent=_CONNECTING.rele
 
 @dataclass
 class _Asking:
-    """What a process asks with; a lock a shard, so that threads that want the same footer wait for one GET."""
+    """What a process asks with, and how it broke for good; a lock a shard, so that threads that want the same footer
+    wait for one GET.
+    """
 
     bucket: "Bucket"
     pid: int = field(default_factory=os.getpid)
     locks: dict[str, threading.Lock] = field(default_factory=dict)
+    broke: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,5 @@
 import re
+from collections import deque
 from pathlib import Path
 
 import numpy as np
@@ -7,17 +8,18 @@ import pytest
 from corpus_makers import make_corpus, make_counts
 from store import store as make_store
 from test_reader import DOCS
+from tests.drills import misbehaving as bad
 from typer.testing import CliRunner
 
 from velocorpus.cli.main import app
-from velocorpus.corpus import Corpus
+from velocorpus.corpus import Corpus, bucket, storage
 from velocorpus.corpus.changing.prune import prune
 from velocorpus.corpus.plan import Splits
 from velocorpus.corpus.sharing.publish import publish
 from velocorpus.corpus.storage import open_storage, require_folder
 from velocorpus.corpus.verify import verify
 from velocorpus.counting.counts_file import read_counts
-from velocorpus.errors import UserMistake
+from velocorpus.errors import TryLater, UserMistake
 
 ADDRESS = "s3://corpora/c"
 
@@ -70,8 +72,41 @@ def test_an_address_survives_being_made_a_path(tmp_path, monkeypatch):
         open_storage("s3")
 
 
-def test_a_bucket_that_is_not_there_is_named(store):
-    with pytest.raises(UserMistake, match="There is no bucket 'elsewhere'"):
+@pytest.mark.parametrize("command", [("info",), ("export", "--out", "x.h5ad")])
+@pytest.mark.parametrize("fault", [bad.hang_up, bad.stall(5)])
+def test_a_bucket_that_is_dead_or_silent_is_given_up_by_one_sentence_for_later(
+    store, monkeypatch, tmp_path, command, fault
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(bucket, "MAX_WAIT_S", 0)
+    monkeypatch.setattr(storage, "PATIENCE", {"timeout_s": 0.2, "retries": 2})
+    monkeypatch.setattr(store.site, "faults", deque([fault] * 9))
+    told = CliRunner().invoke(app, ["corpus", command[0], ADDRESS, *command[1:]])
+    assert isinstance(told.exception, TryLater)
+    assert re.fullmatch(rf"{ADDRESS}: reading manifest.json broke in 3 tries .*", str(told.exception))
+    assert (len(store.site.faults), [*tmp_path.iterdir()]) == (6, [])
+
+
+def test_a_bucket_that_broke_for_good_is_not_asked_again(store, monkeypatch):
+    monkeypatch.setattr(bucket, "MAX_WAIT_S", 0)
+    corpus = Corpus(ADDRESS)
+    monkeypatch.setattr(store.site, "faults", deque([bad.hang_up] * 5))
+    with pytest.raises(TryLater, match="broke in 5 tries"):
+        corpus.storage.read("manifest.json", "manifest")
+    for ask in (lambda: corpus.storage.exists("manifest.json"), lambda: corpus.shards()[0].open()):
+        with pytest.raises(TryLater, match=r"reading manifest\.json broke in 5 tries"):
+            ask()
+    assert len(Corpus(ADDRESS).shards()) == len(corpus.shards())
+
+
+def test_refusals_name_what_the_command_has(store, monkeypatch):
+    """`info` and `export` have no options for a store, and refuse none that they do not have."""
+    monkeypatch.setattr(store.site, "faults", deque([bad.status(403)]))
+    with pytest.raises(
+        UserMistake, match=r"is not allowed.*; `velocorpus corpus pull s3://corpora/c` takes --endpoint,"
+    ):
+        Corpus(ADDRESS)
+    with pytest.raises(UserMistake, match=f"no bucket 'elsewhere' at {store.site.address}; .*`velocorpus corpus pull"):
         Corpus("s3://elsewhere/c")
 
 

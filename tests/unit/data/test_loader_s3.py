@@ -148,9 +148,20 @@ def test_what_passes_is_asked_for_again(store, folder, remote, faults):
 
 def test_what_does_not_pass_is_for_later(store, remote):
     store.site.faults = deque([bad.status(503)] * 6)
-    with pytest.raises(TryLater, match=r"s3://corpora/c: reading shards/.* broke in 6 tries \(503\)"):
+    with pytest.raises(TryLater, match=r"s3://corpora/c: reading shards/.* broke in 5 tries \(503\)"):
         next(loader(remote))
     store.site.faults.clear()
+
+
+def test_what_is_read_ahead_gives_a_dead_bucket_up_at_once(store, remote):
+    """Else each waiting block would be asked for again and again before the process ends."""
+    store.site.faults, since = deque([bad.hang_up] * 1000), len(store.site.asked)
+    stream = loader(remote, readers=1, window_blocks=6)
+    with pytest.raises(TryLater):
+        next(stream)
+    stream._threads.shutdown(cancel_futures=False)
+    store.site.faults.clear()
+    assert len(store.site.asked) == since + 5
 
 
 def test_a_refusal_is_told_at_once(store, remote):

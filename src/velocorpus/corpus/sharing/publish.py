@@ -30,6 +30,8 @@ from velocorpus.errors import TryLater, UserMistake
 from velocorpus.files import read_json
 from velocorpus.reads.fetch.parts import PROGRESS_S, amount
 
+_INSTEAD = "--endpoint names another store, --requester-pays says that you pay"
+
 
 @dataclass
 class Published:
@@ -60,7 +62,7 @@ def publish(
     things, another corpus, a later version of this one. Raises `TryLater` for what kept breaking, and when someone else
     published there meanwhile.
     """
-    bucket = Bucket(address, how or FetchConfig(), wait_s)
+    bucket = Bucket(address, how or FetchConfig(), wait_s, instead=_INSTEAD)
     # Before the long check: a wrong address, a missing right.
     bucket.objects()
     faults = verify(folder)

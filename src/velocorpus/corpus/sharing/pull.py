@@ -33,6 +33,7 @@ from velocorpus.reads.fetch.transfer import transfer
 
 # What a pulled corpus consists of; a folder with anything else in it is not replaced.
 _OURS = {schema.MANIFEST_FILE, schema.SHARDS_FOLDER, schema.VERSIONS_FOLDER, *COPIES}
+_INSTEAD = "--endpoint names another store, --requester-pays says that you pay, --unsigned asks without credentials"
 
 
 def pull(
@@ -53,7 +54,7 @@ def pull(
     `UserMistake` for what is not there or not allowed and for bytes that are not the manifest's, `TryLater` for a
     transfer that kept breaking and a corpus that was replaced meanwhile.
     """
-    bucket, out = Bucket(address, how or FetchConfig(), wait_s), Path(out).resolve()
+    bucket, out = Bucket(address, how or FetchConfig(), wait_s, instead=_INSTEAD), Path(out).resolve()
     chosen = {column: list(values) for column, values in (where or {}).items() if values}
     versions = _versions(bucket, version)
     digest = versions[0][0]

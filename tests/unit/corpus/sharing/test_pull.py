@@ -224,7 +224,7 @@ def test_what_is_not_there_is_said_in_a_sentence(get, tmp_path, options, said):
 def test_what_is_public_is_pulled_without_credentials(store, get, corpora):
     publish(corpora["v1"], "s3://corpora/open", how=store.how(), public=True)
     since = len(store.site.asked)
-    with pytest.raises(UserMistake, match="--unsigned to take from a public bucket"):
+    with pytest.raises(UserMistake, match="--unsigned asks without credentials"):
         get(how=store.how(s3_unsigned=True))
     get("open", how=store.how(s3_unsigned=True, s3_requester_pays=True))
     asked = store.site.asked[since:]

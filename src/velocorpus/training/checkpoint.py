@@ -2,10 +2,14 @@
 
 While a run trains towards `OUT` it works in `OUT.partial`: `run.json` (what is trained on what), `metrics.jsonl`, and
 `checkpoints/step_<n>.safetensors`, each written aside and renamed. Only the finished model takes the name `OUT`, by one
-rename, so whoever finds `OUT` finds all of it. Tensors are safetensors, the rest JSON in its header: no pickle.
+rename, so whoever finds `OUT` finds all of it. Tensors are safetensors, the rest JSON in its header: no pickle. The
+header also holds a digest of the tensors and one of the run: a checkpoint that was damaged, or is of another run, is
+refused by name, never skipped for an older one.
 """
 
+import hashlib
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -17,11 +21,10 @@ from safetensors.torch import save_file
 from torch import nn
 
 from velocorpus.errors import UserMistake
-from velocorpus.files import read_json, replacing, write_json
+from velocorpus.files import read_json, replacing, sha256, write_json
+from velocorpus.training.records import METRICS_FILE, SPEED_FILE
 
 RUN_FILE = "run.json"
-METRICS_FILE = "metrics.jsonl"
-KEEP = 2  # older checkpoints are removed
 
 
 def partial_of(out: Path | str) -> Path:
@@ -53,30 +56,44 @@ def open_work(out: Path | str, run: dict[str, Any], *, resume: bool) -> Path | N
 
 
 def finish(folder: Path, out: Path | str) -> None:
-    """Give the finished model in `folder/model` the name `out`, with its metrics and `run.json`; remove the rest."""
+    """Give the finished model in `folder/model` the name `out`, with its metrics and `run.json`; remove the rest.
+
+    `speed.jsonl`, which has times in it, becomes `OUT.speed.jsonl`, beside what is reproducible.
+    """
     model, out = folder / "model", Path(out)
     for name in (METRICS_FILE, RUN_FILE):
         shutil.copyfile(folder / name, model / name)
     if out.exists():
         out.rename(folder / "replaced")
     model.rename(out)
+    if (folder / SPEED_FILE).exists():
+        (folder / SPEED_FILE).replace(out.with_name(f"{out.name}.{SPEED_FILE}"))
     shutil.rmtree(folder)
 
 
 def save_checkpoint(
-    folder: Path, step: int, module: nn.Module, optimizer: torch.optim.Optimizer, batches: dict[str, Any]
+    folder: Path,
+    step: int,
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batches: dict[str, Any],
+    *,
+    keep: int = 2,
 ) -> None:
-    """Write everything that the next step depends on; `batches` is the loader's JSON-able state."""
+    """Write everything that the next step depends on, and remove all but the last `keep` checkpoints.
+
+    `batches` is the loader's JSON-able state.
+    """
     tensors = {f"model.{name}": t.detach().cpu().contiguous() for name, t in module.state_dict().items()}
     for i, slots in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{i}.{slot}": t.detach().cpu().contiguous() for slot, t in slots.items()}
     tensors["rng.cpu"] = torch.get_rng_state()
     if torch.cuda.is_available():
         tensors["rng.cuda"] = torch.cuda.get_rng_state()
-    state = {"step": step, "batches": batches}
-    with replacing(folder / "checkpoints" / f"step_{step:08d}.safetensors") as aside:
+    state = {"step": step, "batches": batches, "run": _run_digest(folder), "tensors": _digest(tensors)}
+    with replacing(_path(folder, step)) as aside:
         save_file(tensors, aside, metadata={"state": json.dumps(state, sort_keys=True)})
-    for old in _checkpoints(folder)[:-KEEP]:
+    for old in _checkpoints(folder)[:-keep]:
         old.unlink()
 
 
@@ -91,12 +108,17 @@ def load_checkpoint(
         with safe_open(found[-1], framework="pt") as file:
             state = json.loads(file.metadata()["state"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        step, batches, run, digest = (state[key] for key in ("step", "batches", "run", "tensors"))
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise _refused(found, f"cannot be read ({' '.join(str(error).split())[:200]})") from None
+    if digest != _digest(tensors):
+        raise _refused(found, "was damaged after it was written (its tensors do not have the digest in its header)")
+    if run != _run_digest(folder) or found[-1] != _path(folder, step):
+        raise _refused(found, f"is of another run or step than its name and {folder / RUN_FILE} say")
+    try:
         module.load_state_dict({n[6:]: t for n, t in tensors.items() if n.startswith("model.")})
-    except (SafetensorError, KeyError, TypeError, RuntimeError) as error:
-        raise UserMistake(
-            f"The checkpoint {found[-1]} is damaged or of another model ({' '.join(str(error).split())[:200]}); "
-            "remove it to go on from the one before."
-        ) from None
+    except RuntimeError as error:
+        raise _refused(found, f"is of another model ({' '.join(str(error).split())[:200]})") from None
     slots: dict[int, dict[str, torch.Tensor]] = {}
     for name, tensor in tensors.items():
         if name.startswith("optimizer."):
@@ -106,7 +128,30 @@ def load_checkpoint(
     torch.set_rng_state(tensors["rng.cpu"])
     if "rng.cuda" in tensors and torch.cuda.is_available():
         torch.cuda.set_rng_state(tensors["rng.cuda"])
-    return state["step"], state["batches"]
+    return step, batches
+
+
+def _refused(found: list[Path], why: str) -> UserMistake:
+    mend = f"go on from {found[-2].name}" if len(found) > 1 else "start over"
+    return UserMistake(f"The checkpoint {found[-1]} {why}; remove it to {mend}.")
+
+
+def _digest(tensors: dict[str, torch.Tensor]) -> str:
+    """SHA-256 over names, kinds, shapes and bytes."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _run_digest(folder: Path) -> str:
+    """What says that two checkpoints are of one run; empty where no run is told."""
+    return sha256(folder / RUN_FILE) if (folder / RUN_FILE).exists() else ""
+
+
+def _path(folder: Path, step: int) -> Path:
+    return folder / "checkpoints" / f"step_{step:08d}.safetensors"
 
 
 def _checkpoints(folder: Path) -> list[Path]:
@@ -133,5 +178,6 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def say(line: str) -> None:
-    """A line of progress, for a terminal or a log."""
-    print(line, file=sys.stderr, flush=True)
+    """A line of progress, for a terminal or a log; of several ranks the first speaks."""
+    if os.environ.get("RANK", "0") == "0":
+        print(line, file=sys.stderr, flush=True)

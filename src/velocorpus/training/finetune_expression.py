@@ -22,7 +22,7 @@ from velocorpus.model.expression import ExpressionDecoder, expression_loss
 from velocorpus.model.pretrained import Pretrained, save_pretrained
 from velocorpus.model.zorro import Zorro
 from velocorpus.training.checkpoint import finish, open_work, say
-from velocorpus.training.loop import Schedule, train
+from velocorpus.training.loop import Schedule, gradients_of, train
 from velocorpus.training.provenance import finetuning
 from velocorpus.training.studies import (
     LAYERS,
@@ -119,11 +119,10 @@ def finetune_expression(
     metrics = train(
         nn.ModuleDict({"encoder": encoder, "decoder": decoder}),
         batches,
-        loss,
+        gradients_of(loss, config.seed),
         Schedule.of(config),
         folder,
         validate=validate if validation else None,
-        device=device,
         name="finetune expression",
     )
     saved = {"kind": "expression", "encoder": encoder.config.model_dump(), "decoder": {"layers": list(LAYERS)}}

@@ -18,7 +18,7 @@ from velocorpus.model.pretrained import Pretrained, load_pretrained, save_pretra
 from velocorpus.model.trajectory import Decided, TrajectoryDecoder, trajectory_loss
 from velocorpus.model.zorro import Zorro
 from velocorpus.training.checkpoint import finish, open_work, say
-from velocorpus.training.loop import Schedule, train
+from velocorpus.training.loop import Schedule, gradients_of, train
 from velocorpus.training.provenance import finetuning
 from velocorpus.training.studies import encode, split_studies
 
@@ -67,11 +67,10 @@ def finetune_trajectory(
     metrics = train(
         decoder,
         stream,
-        lambda batch, _: _losses(decoder, batch),
+        gradients_of(lambda batch, _: _losses(decoder, batch), config.seed),
         Schedule.of(config),
         folder,
         validate=(lambda: _validate(decoder, held_out)) if held_out else None,
-        device=device,
         name="finetune trajectory",
     )
     save_pretrained(

@@ -22,7 +22,7 @@ from velocorpus.model.pretrained import Pretrained, save_pretrained
 from velocorpus.model.velocity import VelocityDecoder, VelocityOutput, velocity_loss
 from velocorpus.model.zorro import Zorro
 from velocorpus.training.checkpoint import finish, open_work, say
-from velocorpus.training.loop import Schedule, train
+from velocorpus.training.loop import Schedule, gradients_of, train
 from velocorpus.training.provenance import finetuning
 from velocorpus.training.studies import (
     LAYERS,
@@ -118,11 +118,10 @@ def finetune_velocity(
     metrics = train(
         module,
         batches,
-        loss,
+        gradients_of(loss, config.seed),
         Schedule.of(config),
         folder,
         validate=validate if validation else None,
-        device=device,
         name="finetune velocity",
     )
     saved = {

@@ -1,11 +1,10 @@
 """The training loop: AdamW, warm-up and cosine, clipping, metrics as JSON lines, checkpoints, exact resume.
 
-It trains any module on any stream of batches: the caller gives the loss. On a CPU with the same number of threads a
-run that was killed and resumed ends in the same bits as one that was not: weights, optimiser, order of the data, random
-numbers, metrics. Metrics hold no times; speed goes to the progress lines alone.
+It trains any module on any stream of batches, on one process or on several ranks: the caller gives the gradients. On a
+CPU with the same number of threads a run that was killed and resumed ends in the same bits as one that was not:
+weights, optimiser, order of the data, random numbers, metrics. Metrics hold no times; those are in `speed.jsonl`.
 """
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,9 +16,14 @@ import torch
 from torch import nn
 
 from velocorpus.config import FinetuneConfig, PretrainConfig
-from velocorpus.errors import UserMistake
-from velocorpus.files import write_text
-from velocorpus.training.checkpoint import METRICS_FILE, load_checkpoint, save_checkpoint, say
+from velocorpus.errors import TryLater
+from velocorpus.training.checkpoint import load_checkpoint, save_checkpoint, say
+from velocorpus.training.divergence import diverged, keep_batch, stop_at
+from velocorpus.training.ranks import World
+from velocorpus.training.records import METRICS_FILE, SPEED_FILE, Metrics, Speed
+from velocorpus.training.stopping import asked_to_stop
+
+REPORT_STEPS = 100  # a line of progress and of speed at least this often
 
 
 class Batches(Protocol):
@@ -45,7 +49,9 @@ class Schedule:
     clip_norm: float
     seed: int
     checkpoint_steps: int = 100
+    keep_checkpoints: int = 2
     validate_steps: int = 50
+    diverged_at: float = math.inf
 
     @classmethod
     def of(cls, config: PretrainConfig | FinetuneConfig) -> "Schedule":
@@ -62,69 +68,100 @@ class Schedule:
 
 # `loss(batch, rng)` gives named scalar tensors, of which "loss" is minimised; `rng` is a CPU generator seeded by step.
 Loss = Callable[[Any, torch.Generator], dict[str, torch.Tensor]]
+# `gradients(batch, step)` adds the gradients of "loss" to the parameters, and gives named scalar tensors.
+AddGradients = Callable[[Any, int], dict[str, torch.Tensor]]
+
+
+def gradients_of(loss: Loss, seed: int) -> AddGradients:
+    """The gradients of a loss that takes a batch in one piece."""
+
+    def gradients(batch: Any, step: int) -> dict[str, torch.Tensor]:
+        values = loss(batch, step_rng(seed, step))
+        values["loss"].backward()
+        return {key: value.detach() for key, value in values.items()}
+
+    return gradients
 
 
 def train(
     module: nn.Module,
     batches: Batches,
-    loss: Loss,
+    gradients: AddGradients,
     schedule: Schedule,
     folder: Path,
     *,
     validate: Callable[[], dict[str, float]] | None = None,
-    device: torch.device | str = "cpu",
+    watch: Callable[[int, dict[str, float]], None] | None = None,
+    world: World | None = None,
+    board: Path | None = None,
+    flops_per_cell: float | None = None,
     name: str = "train",
     shown: Sequence[str] = ("loss", "validation_loss"),
 ) -> dict[str, float]:
     """Train the parameters of `module` that require a gradient; gives the last validation's (or step's) metrics.
 
-    `folder` gets `metrics.jsonl` (one object a step, with `split`) and checkpoints; if it holds a checkpoint, training
-    goes on from there. `validate` runs in evaluation mode without gradients, and does not move the random numbers.
-    `shown` are the metrics of the progress lines. A loss that is not finite stops the run with a `UserMistake`.
+    `folder` gets `metrics.jsonl` (one object a step, with `split`), `speed.jsonl` and checkpoints; if it holds a
+    checkpoint, training goes on from there. Of several ranks the first writes, and validates. `validate` runs in
+    evaluation mode without gradients, and does not move the random numbers; `watch` sees step and metrics after each
+    step. `shown` are the metrics of the progress lines. A loss that is not finite, or above `diverged_at` times the
+    first one, stops the run with a `UserMistake` that names the file of the batch; SIGTERM and SIGUSR1 stop it after
+    the step, saved, with a `TryLater`.
     """
+    world = world or World(device=next(module.parameters()).device)
     torch.manual_seed(schedule.seed)
     optimizer = make_optimizer(module, schedule)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    found = load_checkpoint(folder, module, optimizer)
     done = 0
-    if found:
+    if found := load_checkpoint(folder, module, optimizer):
         done, state = found
         batches.load_state_dict(state)
         say(f"{name}: resumed after step {done} of {schedule.steps}")
-    metrics = _Metrics(folder / METRICS_FILE, done)
+    metrics = Metrics(folder / METRICS_FILE if world.rank == 0 else None, done, board=board)
+    first_loss = world.from_first(metrics.first_loss)
+    speed = Speed(folder / SPEED_FILE if world.rank == 0 else None, world.device, flops_per_cell)
+    report_steps = max(1, min(schedule.steps // 20, REPORT_STEPS))
     stream = iter(batches)
-    started, cells = time.monotonic(), 0
-    for step in range(done, schedule.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = schedule.lr(step)
-        batch = next(stream)
-        cells += len(batch)
-        module.train()
-        losses = loss(batch.to(device), step_rng(schedule.seed, step))
-        optimizer.zero_grad()
-        losses["loss"].backward()
-        norm = nn.utils.clip_grad_norm_(parameters, schedule.clip_norm)
-        values = {key: float(value.detach()) for key, value in losses.items()}
-        if not (math.isfinite(values["loss"]) and math.isfinite(float(norm))):
-            raise UserMistake(
-                f"Training diverged at step {step + 1}: loss {values['loss']}, gradient norm {float(norm)}; "
-                f"lower lr_peak (now {schedule.lr_peak}) or lengthen warmup_steps (now {schedule.warmup_steps})."
-            )
-        optimizer.step()
-        metrics.add(step + 1, "train", values | {"lr": schedule.lr(step), "grad_norm": float(norm)})
-        last = step + 1 == schedule.steps
-        if validate and ((step + 1) % schedule.validate_steps == 0 or last):
-            module.eval()
-            with torch.no_grad(), torch.random.fork_rng():
-                checked = validate()
-            metrics.add(step + 1, "validation", checked)
-        if (step + 1) % schedule.checkpoint_steps == 0 and not last:
-            save_checkpoint(folder, step + 1, module, optimizer, batches.state_dict())
-        if (step + 1) % max(1, schedule.steps // 20) == 0 or last:
-            speed = cells / (time.monotonic() - started)
-            values = {key: metrics.last[key] for key in shown if key in metrics.last}
-            text = "  ".join(f"{key} {value:.4g}" for key, value in values.items())
-            say(f"{name}: step {step + 1}/{schedule.steps}  {text}  {speed:.0f} cells/s")
+    with asked_to_stop() as asked:
+        for step in range(done, schedule.steps):
+            for group in optimizer.param_groups:
+                group["lr"] = schedule.lr(step)
+            before = time.monotonic()
+            batch = next(stream).to(world.device)
+            speed.drew(len(batch) * world.size, time.monotonic() - before)
+            module.train()
+            optimizer.zero_grad()
+            named = gradients(batch, step)
+            world.sum_gradients(parameters)
+            named["grad_norm"] = nn.utils.clip_grad_norm_(parameters, schedule.clip_norm)
+            values = dict(zip(named, torch.stack([v.float() for v in named.values()]).tolist(), strict=True))
+            first_loss = values["loss"] if first_loss is None else first_loss
+            if diverged(values["loss"], values["grad_norm"], first_loss, schedule.diverged_at):
+                kept = folder / f"diverged_step_{step + 1:08d}_rank_{world.rank}.safetensors"
+                keep_batch(kept, batch)
+                raise stop_at(
+                    step + 1, values["loss"], values["grad_norm"], schedule.lr_peak, schedule.warmup_steps, kept
+                )
+            optimizer.step()
+            metrics.add(step + 1, "train", values | {"lr": schedule.lr(step)})
+            last = step + 1 == schedule.steps
+            if validate and world.rank == 0 and ((step + 1) % schedule.validate_steps == 0 or last):
+                module.eval()
+                with torch.no_grad(), torch.random.fork_rng():
+                    checked = validate()
+                metrics.add(step + 1, "validation", checked)
+            if watch:
+                watch(step + 1, metrics.last)
+            stop = world.any(bool(asked.signal)) and not last
+            if (stop or (step + 1) % schedule.checkpoint_steps == 0) and not last and world.rank == 0:
+                state = batches.state_dict()
+                save_checkpoint(folder, step + 1, module, optimizer, state, keep=schedule.keep_checkpoints)
+            if (step + 1) % report_steps == 0 or last:
+                per_s = speed.end(step + 1)["cells_per_s"]
+                text = "  ".join(f"{key} {metrics.last[key]:.4g}" for key in shown if key in metrics.last)
+                say(f"{name}: step {step + 1}/{schedule.steps}  {text}  {per_s:.0f} cells/s")
+            if stop:
+                by = asked.signal or "a signal to another rank"
+                raise TryLater(f"Stopped by {by} after step {step + 1}, which is saved; --resume goes on from there.")
     module.eval()
     return metrics.last
 
@@ -147,21 +184,3 @@ def make_optimizer(module: nn.Module, schedule: Schedule) -> torch.optim.AdamW:
 def step_rng(seed: int, step: int) -> torch.Generator:
     """The random numbers of one step: a function of seed and step alone, so a resumed run draws the same."""
     return torch.Generator().manual_seed((seed * 1_000_003 + step) * 2_654_435_761 % 2**63)
-
-
-class _Metrics:
-    """`metrics.jsonl`: one JSON object a line; on resume, lines after the checkpoint's step are dropped."""
-
-    def __init__(self, path: Path, done: int) -> None:
-        self.path = path
-        self.last: dict[str, float] = {}
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-        # A kill may leave half a line; it can only be after the checkpoint's step.
-        whole = [line for line in lines if line.endswith("\n")]
-        write_text(path, "".join(line for line in whole if json.loads(line)["step"] <= done))
-
-    def add(self, step: int, split: str, values: dict[str, float]) -> None:
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step, "split": split, **values}) + "\n")
-        prefix = "" if split == "train" else f"{split}_"
-        self.last |= {f"{prefix}{key}": value for key, value in values.items()}

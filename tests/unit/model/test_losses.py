@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy import stats
 
-from velocorpus.model.losses import alignment_uniformity, info_nce, truncated_nb
+from velocorpus.model.losses import alignment, info_nce, truncated_nb, uniformity
 
 ALL = torch.ones(3, dtype=torch.bool)
 
@@ -59,5 +59,20 @@ def test_the_truncated_likelihood_is_finite_for_tiny_means():
 
 def test_collapse_shows_as_uniformity_near_zero():
     same = torch.tensor([[1.0, 0.0]]).expand(5, 2).contiguous()
-    alignment, uniformity = alignment_uniformity(same, same)
-    assert (float(alignment), float(uniformity)) == (0, 0)
+    assert (float(alignment(same, same)), float(uniformity(same))) == (0, 0)
+
+
+def test_uniformity_is_the_log_of_the_mean_gaussian_potential_of_all_pairs():
+    views = torch.nn.functional.normalize(torch.randn(6, 3), dim=1)
+    assert float(uniformity(views)) == pytest.approx(
+        float(torch.pdist(views).square().mul(-2).exp().mean().log()), 1e-4
+    )
+
+
+def test_a_cell_that_the_batch_holds_twice_is_no_negative_of_itself():
+    a, b = (torch.nn.functional.normalize(torch.randn(3, 5), dim=1) for _ in range(2))
+    loss, _ = info_nce(a, b, torch.tensor(3.0), ALL, torch.tensor([7, 8, 7]))
+    scores = 3 * a @ b.T
+    offered = [[0, 1], [0, 1, 2], [1, 2]]
+    asked = [s[i][offered[i]].logsumexp(0) - s[i][i] for s in (scores, scores.T) for i in range(3)]
+    assert float(loss) == pytest.approx(float(torch.stack(asked).mean()))

@@ -1,15 +1,16 @@
 """A small module and an endless stream for the loop's tests."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
 
+@dataclass
 class Batch:
-    def __init__(self, x: torch.Tensor) -> None:
-        self.x = x
+    x: torch.Tensor
 
     def __len__(self) -> int:
         return len(self.x)

@@ -1,16 +1,20 @@
 """The loop learns, stops on NaN, and goes on after a kill as if nothing had happened."""
 
+import itertools
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from streams import Batch, Stream, module
 
 from velocorpus.config import FinetuneConfig, PretrainConfig
-from velocorpus.errors import UserMistake
+from velocorpus.errors import TryLater, UserMistake
 from velocorpus.training import checkpoint
-from velocorpus.training.loop import Schedule, make_optimizer, train
+from velocorpus.training.loop import Schedule, gradients_of, make_optimizer, train
 
 
 class Killed(Exception):
@@ -22,7 +26,14 @@ def schedule(**values: float) -> Schedule:
     return Schedule(**{**defaults, "checkpoint_steps": 10, "validate_steps": 15, **values})
 
 
-def run(folder: Path, *, kill_at: int | None = None, **values: float) -> torch.nn.Module:
+def run(
+    folder: Path,
+    *,
+    kill_at: int | None = None,
+    spoil_at: int | None = None,
+    signal_at: tuple[int, str] = (0, ""),
+    **values: float,
+) -> torch.nn.Module:
     net = module()
     calls = 0
 
@@ -31,10 +42,20 @@ def run(folder: Path, *, kill_at: int | None = None, **values: float) -> torch.n
         calls += 1
         if calls == kill_at:
             raise Killed
+        if calls == signal_at[0]:
+            os.kill(os.getpid(), getattr(signal, signal_at[1]))
         noise = torch.randn(len(batch), generator=rng)
-        return {"loss": (net(batch.x)[:, 0] - batch.x.sum(1) - 0.1 * noise).square().mean()}
+        factor = 1000 if calls == spoil_at else 1
+        return {"loss": factor * (net(batch.x)[:, 0] - batch.x.sum(1) - 0.1 * noise).square().mean()}
 
-    train(net, Stream(), loss, schedule(**values), folder, validate=lambda: {"noise": float(torch.rand(()))})
+    train(
+        net,
+        Stream(),
+        gradients_of(loss, 3),
+        schedule(**values),
+        folder,
+        validate=lambda: {"noise": float(torch.rand(()))},
+    )
     return net
 
 
@@ -70,15 +91,69 @@ def test_half_a_line_of_metrics_is_dropped_on_resume(tmp_path):
 def test_a_loss_that_is_not_finite_stops_with_a_sentence(tmp_path):
     net = module()
     with pytest.raises(UserMistake, match="diverged at step 1: loss nan"):
-        train(net, Stream(), lambda b, _: {"loss": net(b.x).sum() * torch.nan}, schedule(), tmp_path)
+        train(net, Stream(), gradients_of(lambda b, _: {"loss": net(b.x).sum() * torch.nan}, 3), schedule(), tmp_path)
 
 
-def test_a_damaged_checkpoint_is_refused_by_name(tmp_path):
+def killed_run(folder: Path) -> Path:
+    """A run that was killed after two checkpoints; gives the last one."""
     with pytest.raises(Killed):
-        run(tmp_path, kill_at=14)
-    (tmp_path / "checkpoints/step_00000010.safetensors").write_bytes(b"junk")
-    with pytest.raises(UserMistake, match=r"step_00000010\.safetensors is damaged"):
+        run(folder, kill_at=23)
+    return folder / "checkpoints/step_00000020.safetensors"
+
+
+def test_a_checkpoint_that_cannot_be_read_is_refused_by_name_and_the_one_before_is_offered(tmp_path):
+    killed_run(tmp_path).write_bytes(b"junk")
+    with pytest.raises(UserMistake, match=r"step_00000020\.safetensors cannot be read .* go on from step_00000010\."):
         run(tmp_path)
+
+
+@pytest.mark.parametrize("at", [-1, -100, -5000])
+def test_a_checkpoint_with_one_flipped_bit_is_refused(tmp_path, at):
+    path = killed_run(tmp_path)
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserMistake, match=r"step_00000020\.safetensors was damaged after it was written"):
+        run(tmp_path)
+
+
+def test_a_checkpoint_under_another_name_or_of_another_run_is_refused(tmp_path):
+    path = killed_run(tmp_path)
+    path.with_name("step_00000021.safetensors").write_bytes(path.read_bytes())
+    with pytest.raises(UserMistake, match=r"step_00000021\.safetensors is of another run or step"):
+        run(tmp_path)
+    path.with_name("step_00000021.safetensors").unlink()
+    (tmp_path / "run.json").write_text('{"seed": 4}')
+    with pytest.raises(UserMistake, match=r"step_00000020\.safetensors is of another run or step"):
+        run(tmp_path)
+
+
+def test_the_batch_of_a_loss_that_runs_away_is_kept_and_named(tmp_path):
+    with pytest.raises(
+        UserMistake, match=r"diverged at step 5: .* the batch is in .*step_00000005_rank_0\.safetensors"
+    ):
+        run(tmp_path, spoil_at=5, diverged_at=10.0)
+    kept = load_file(tmp_path / "diverged_step_00000005_rank_0.safetensors")
+    assert torch.equal(kept["x"], next(itertools.islice(Stream(), 4, None)).x)
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
+def test_a_signal_ends_the_run_after_its_step_saved_to_be_tried_again(tmp_path, name):
+    run(tmp_path / "whole")
+    with pytest.raises(TryLater, match=f"Stopped by {name} after step 13, which is saved"):
+        run(tmp_path / "stopped", signal_at=(13, name))
+    assert (tmp_path / "stopped/checkpoints/step_00000013.safetensors").exists()
+    run(tmp_path / "stopped")
+    assert (tmp_path / "whole/metrics.jsonl").read_bytes() == (tmp_path / "stopped/metrics.jsonl").read_bytes()
+    assert signal.getsignal(getattr(signal, name)) == signal.SIG_DFL
+
+
+def test_speed_is_told_apart_from_the_metrics(tmp_path):
+    run(tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / "speed.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == list(range(1, 31))
+    assert {"cells_per_s", "waiting_for_data", "memory_gb"} <= lines[0].keys()
+    assert "cells_per_s" not in (tmp_path / "metrics.jsonl").read_text()
 
 
 def test_old_checkpoints_are_removed(tmp_path):

@@ -12,13 +12,17 @@ from velocorpus.config import ModelConfig, PretrainConfig
 from velocorpus.corpus import Corpus
 from velocorpus.corpus.building.manifest import write_version
 from velocorpus.corpus.plan import Splits
+from velocorpus.data.loader import Loader
 from velocorpus.errors import UserMistake
 from velocorpus.model.pretrained import load_pretrained
 from velocorpus.training import pretrain as pretraining
+from velocorpus.training.chunks import GlobalBatches
 from velocorpus.training.corrupt import corrupt
-from velocorpus.training.pretrain import Pretraining, pretrain, retrieval, validate
+from velocorpus.training.objective import Pretraining
+from velocorpus.training.pretrain import pretrain
+from velocorpus.training.ranks import World
+from velocorpus.training.validation import retrieval, validate, validation_batches
 from velocorpus.training.verify import verify
-from velocorpus.training.within_study import StudyBatches
 
 GENES = HUMAN[:60]
 MODEL = ModelConfig(d_model=16, n_layers=1, n_heads=2, n_fusion=2, max_genes=12, truncation="sample", dropout=0.1)
@@ -48,15 +52,15 @@ def test_a_killed_run_resumes_to_the_same_bytes(corpus, tmp_path, monkeypatch, k
     config = PRETRAIN.model_copy(update={"batches": batches})
     pretrain(corpus, MODEL, config, tmp_path / "whole")
     calls = iter(range(100))
-    loss = Pretraining.loss
+    corrupted = Pretraining.corrupted
 
     def killed(self, batch, rng):
         if self.training and next(calls) == kill_at:
             raise KeyboardInterrupt
-        return loss(self, batch, rng)
+        return corrupted(self, batch, rng)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Pretraining, "loss", killed)
+        patch.setattr(Pretraining, "corrupted", killed)
         with pytest.raises(KeyboardInterrupt):
             pretrain(corpus, MODEL, config, tmp_path / "killed")
     assert not (tmp_path / "killed").exists()
@@ -83,7 +87,7 @@ def test_weights_that_were_changed_do_not_verify(corpus, tmp_path):
     pretrain(corpus, MODEL, PRETRAIN, tmp_path / "out")
     weights = tmp_path / "out/model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-4] + b"\0\0\0\1")
-    with pytest.raises(UserMistake, match="changed after training"):
+    with pytest.raises(UserMistake, match="is not the file that training.json names"):
         verify(tmp_path / "out", corpus)
 
 
@@ -104,11 +108,11 @@ def test_a_model_of_the_corpus_before_its_conversion_verifies(corpus, tmp_path):
 
 def test_eight_cells_are_learned_by_heart(corpus):
     torch.manual_seed(0)
-    genes = pretraining.Corpus(corpus).genes
+    genes = Corpus(corpus).genes
     config = PRETRAIN.model_copy(update={"masked_weight": 0.0})
     net = Pretraining(MODEL.model_copy(update={"max_genes": 60, "dropout": 0.0, "unknown_rate": 0.0}), config, genes)
-    loader = pretraining.Loader(
-        pretraining.Corpus(corpus),
+    loader = Loader(
+        Corpus(corpus),
         "train",
         batch_cells=8,
         seed=0,
@@ -128,11 +132,14 @@ def test_eight_cells_are_learned_by_heart(corpus):
 
 
 def test_a_batch_of_study_batches_holds_one_study(corpus):
-    held = pretraining.Corpus(corpus)
-    stream = StudyBatches(held, "train", batch_cells=5, seed=0, modalities=("spliced",), max_genes=9, truncation="top")
+    held = Corpus(corpus)
+    tokens = {"modalities": ("spliced",), "max_genes": 9, "truncation": "top"}
+    stream = GlobalBatches(
+        held, "train", of_one_study=True, batch_cells=5, chunk_cells=5, seed=0, world=World(), **tokens
+    )
     seen = set()
     for _ in range(8):
-        batch = next(stream)
+        batch = next(stream).parts[0]
         layer = batch.layers["spliced"]
         study = next(s for s in ("study_a", "study_b") if drawn_from(held, s, layer, batch.rows_B))
         seen.add(study)
@@ -157,8 +164,8 @@ def test_either_loss_can_be_switched_off(corpus, tmp_path, off):
 
 
 def test_corruption_hides_about_the_asked_share_and_repeats_with_its_generator(corpus):
-    loader = pretraining.Loader(
-        pretraining.Corpus(corpus),
+    loader = Loader(
+        Corpus(corpus),
         "train",
         batch_cells=30,
         seed=0,
@@ -186,11 +193,11 @@ def test_retrieval_of_equal_views_is_perfect_and_of_collapsed_views_is_none():
 
 
 def test_validation_hides_the_same_genes_each_time(corpus):
-    held = pretraining.Corpus(corpus)
+    held = Corpus(corpus)
     torch.manual_seed(0)
     net = Pretraining(MODEL, PRETRAIN, held.genes).eval()
     tokens = {"modalities": MODEL.modalities, "max_genes": 12, "truncation": "top"}
-    batches = pretraining.validation_batches(held, 8, tokens)
+    batches = validation_batches(held, 8, tokens)
     assert [len(b) for b in batches] == [8]
     assert len(np.unique(batches[0].rows_B)) == 8
     with torch.no_grad():

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from velocorpus.config import FetchConfig
     from velocorpus.corpus.bucket import Bucket
 
-# How long a bucket is waited for where `how` says nothing: one that is silent is given up after
-# 5 tries of 20 s and waits of 1, 2, 4 and 8 s, one that refuses connections after the waits alone.
+# How a bucket is asked where `how` says nothing: by so many connections at most, and one that is silent is given up
+# after 5 tries of 20 s and waits of 1, 2, 4 and 8 s, one that refuses connections after the waits alone.
+PARALLEL = 16
 PATIENCE = {"timeout_s": 20.0, "retries": 4}
 # The end of a shard, with its footer; and enough of a record batch for its header and the cells' names.
 SMALL_BYTES = 1 << 16
@@ -185,7 +186,7 @@ class S3Folder:
 
         with _CONNECTING:
             if self._asking is None or self._asking.pid != os.getpid():
-                how = self._how or FetchConfig(s3_unsigned=not _has_credentials(), **PATIENCE)
+                how = self._how or FetchConfig(s3_unsigned=not _has_credentials(), parallel=PARALLEL, **PATIENCE)
                 self._asking = _Asking(Bucket(self._address, how, instead=_INSTEAD.format(self._address)))
             return self._asking
 

@@ -101,6 +101,14 @@ def test_a_block_is_one_request_and_a_footer_one_for_each_shard(store, remote):
         since = len(store.site.asked)
 
 
+def test_a_loader_of_some_studies_asks_for_many_batches_at_once(store, remote):
+    since, store.site.most_open, store.site.slow_s = len(store.site.asked), 0, 0.2
+    loader(remote, studies=["study_b"])
+    store.site.slow_s = 0.0
+    assert len(store.site.asked) - since == 11  # a shard's footer, and its record batches
+    assert store.site.most_open > 1
+
+
 def test_reading_cells_equals_the_folder(folder, remote):
     here, there = Corpus(folder).read(), remote.read()
     assert here.obs.equals(there.obs)

@@ -271,6 +271,9 @@ class WorkflowConfig(Section):
     units: str = Field("units.tsv", description="Table of the libraries' files.")
     references: str = Field("references.tsv", description="Table of genomes and their genes.")
     training: str = Field("models/tiny.yaml", description="Model and training, a file of config/models.")
+    pretrain_processes: int = Field(
+        1, ge=1, description="Processes that pretrain together on one machine, under torchrun: one a GPU."
+    )
     simulate: SimulateConfig = Field(SimulateConfig(), description="Simulated studies.")
     resolve: ResolveConfig = Field(ResolveConfig(), description="Accessions to rows of the tables.")
     fetch: FetchConfig = Field(FetchConfig(), description="Files from elsewhere.")

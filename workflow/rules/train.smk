@@ -32,18 +32,23 @@ rule pretrain_encoder:
         "results/benchmarks/pretrain_encoder.tsv"
     conda:
         "../../envs/velocorpus.yaml"
-    threads: 2
+    threads: 2 * CONFIG.pretrain_processes
     resources:
         gpu=0,
-        mem_mb=lambda wildcards, attempt: 4000 * min(attempt, TRIES),
+        mem_mb=lambda wildcards, attempt: 4000 * CONFIG.pretrain_processes * min(attempt, TRIES),
         runtime=lambda wildcards, attempt: 720 * min(attempt, TRIES),
     params:
+        launch=(
+            f"torchrun --standalone --nproc-per-node {CONFIG.pretrain_processes} --no-python "
+            if CONFIG.pretrain_processes > 1
+            else ""
+        ),
         device=device_of_job,
         model=PROJECT.training.model.model_dump(mode="json"),
         pretrain=PROJECT.training.pretrain.model_dump(mode="json"),
     shell:
-        "velocorpus pretrain --corpus results/corpus --config {input.training:q} --out results/models/encoder "
-        "--threads {threads} --device {params.device} --resume 2> {log:q}"
+        "{params.launch}velocorpus pretrain --corpus results/corpus --config {input.training:q} "
+        "--out results/models/encoder --threads 2 --device {params.device} --resume 2> {log:q}"
 
 
 rule finetune_expression:

@@ -5,6 +5,7 @@ Shape suffix legend: B = cells, T = packed tokens, M = hidden genes of a batch, 
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import combinations
 
 import torch
@@ -13,11 +14,31 @@ from torch.nn import functional as F
 
 from velocorpus import names
 from velocorpus.data.batch import CellBatch
-from velocorpus.model.losses import info_nce, truncated_nb
+from velocorpus.model.losses import alignment, info_nce, truncated_nb, uniformity
 from velocorpus.model.zorro import ZorroOutput
 
 SCALE_MIN, SCALE_START, SCALE_MAX = 1.0, 10.0, 100.0  # one over the temperature
 DISPERSION_MIN, DISPERSION_MAX = 1e-2, 1e4
+
+
+@dataclass(frozen=True)
+class Views:
+    """Projected views of cells, float32 (B, D) each, and which cells have them, bool (B,)."""
+
+    projected: dict[str, torch.Tensor]
+    present: dict[str, torch.Tensor]
+
+    def units(self) -> dict[str, torch.Tensor]:
+        """Each view standardised over the cells that have it, then of unit length; zeros for the others."""
+        return {view: F.normalize(standardised(x, self.present[view]), dim=-1) for view, x in self.projected.items()}
+
+
+def standardised(x_BD: torch.Tensor, present_B: torch.Tensor) -> torch.Tensor:
+    """Mean 0 and variance 1 per dimension over the cells that are present; zeros for the others."""
+    weight_B1 = present_B[:, None].to(x_BD.dtype)
+    n = weight_B1.sum().clamp(min=1)
+    centred_BD = (x_BD - (x_BD * weight_B1).sum(0) / n) * weight_B1
+    return centred_BD * (centred_BD.square().sum(0) / n + 1e-5).rsqrt()
 
 
 class Contrast(nn.Module):
@@ -26,6 +47,9 @@ class Contrast(nn.Module):
     The projected views are standardised over the batch: pooled outputs differ little from their mean at first, and
     a contrast that has to find that out by itself stays at chance for hundreds of steps. With batches of one study it
     also takes the study's own offset out, which differs between the modalities and between studies.
+
+    `project` is for any part of a batch; all that compares cells with each other is in `forward`, which takes the
+    projected views of the whole batch, so that a batch may be encoded in pieces and on several ranks.
     """
 
     def __init__(self, modalities: tuple[str, ...], d_model: int) -> None:
@@ -42,28 +66,33 @@ class Contrast(nn.Module):
         """One over the temperature, bounded smoothly in (1, 100): it cannot run off, nor stick to a bound."""
         return SCALE_MIN + (SCALE_MAX - SCALE_MIN) * self.raw_scale.sigmoid()
 
-    def views(self, output: ZorroOutput) -> dict[str, torch.Tensor]:
-        """The projected outputs, of unit length, (B, D) each."""
-        return {view: F.normalize(project(output.pooled[view]), dim=-1) for view, project in self.projections.items()}
+    def project(self, output: ZorroOutput) -> Views:
+        """The projected outputs, and who has them: fusion has whoever has any modality."""
+        present = output.present | {names.FUSION: torch.stack(list(output.present.values())).any(0)}
+        return Views({v: project(output.pooled[v]).float() for v, project in self.projections.items()}, present)
 
-    def forward(self, output: ZorroOutput) -> dict[str, torch.Tensor]:
-        """`contrastive` (the mean over pairs), and each pair's loss and top-1 retrieval."""
-        views, scale = self.views(output), self.scale()
+    def forward(self, views: Views, rows_B: torch.Tensor) -> dict[str, torch.Tensor]:
+        """`contrastive` (the mean over pairs), each pair's loss and top-1 retrieval, and how the views lie.
+
+        `alignment` is of the first pair, `uniformity_<view>` of each view: near 0 it has collapsed. `rows_B` says
+        which cell each row is: a cell that the batch holds twice is no negative of itself.
+        """
+        units, scale = views.units(), self.scale()
         values: dict[str, torch.Tensor] = {}
         losses = []
         for a, b in self.pairs:
-            both_B = output.present[a] & output.present[b] if b != names.FUSION else output.present[a]
-            loss, first = info_nce(views[a], views[b], scale, both_B)
+            both_B = views.present[a] & views.present[b]
+            loss, first = info_nce(units[a], units[b], scale, both_B, rows_B)
             losses.append(loss)
             values[f"contrastive_{a}_{b}"] = loss
             values[f"top1_{a}_{b}"] = first
+        with torch.no_grad():
+            a, b = self.pairs[0]
+            both_B = views.present[a] & views.present[b]
+            values["alignment"] = alignment(units[a][both_B], units[b][both_B])
+            for view, unit_BD in units.items():
+                values[f"uniformity_{view}"] = uniformity(unit_BD[views.present[view]])
         return {"contrastive": torch.stack(losses).mean(), **values, "temperature": 1 / scale}
-
-
-def standardised(x_BD: torch.Tensor) -> torch.Tensor:
-    """Mean 0 and variance 1 over the batch, per dimension; zeros for a batch of one cell."""
-    centred_BD = x_BD - x_BD.mean(0)
-    return centred_BD * (centred_BD.square().mean(0) + 1e-5).rsqrt()
 
 
 class MaskedExpression(nn.Module):
@@ -97,22 +126,18 @@ class MaskedExpression(nn.Module):
     def forward(
         self, output: ZorroOutput, batch: CellBatch, hidden: Mapping[str, torch.Tensor]
     ) -> dict[str, torch.Tensor]:
-        """`masked`: mean negative log-likelihood of a hidden count, over modalities; and `masked_<modality>`."""
-        values: dict[str, torch.Tensor] = {}
+        """Summed −log likelihood of the hidden counts of each modality; sums, so that pieces of a batch add up."""
+        sums: dict[str, torch.Tensor] = {}
         for m, hidden_T in hidden.items():
             layer = batch.layers[m]
             at_M = hidden_T.nonzero()[:, 0]
-            if not len(at_M):
-                continue
             cell_M = torch.searchsorted(layer.offsets, at_M, right=True) - 1
             genes_M = layer.genes_T[at_M]
             # In the output, every cell's genes stand one further than in the batch: its total token goes before.
             token_MD = output.tokens[m].index_select(0, at_M + cell_M + 1)
             cell_BD = self.from_cell(output.pooled[names.GLOBAL])
-            shift_M = self.read(token_MD + cell_BD.index_select(0, cell_M))[:, 0]
+            shift_M = self.read(token_MD + cell_BD.index_select(0, cell_M))[:, 0].float()
             share_M = torch.sigmoid(self.bias[m][genes_M] + shift_M)
             dispersion_M = self.log_dispersion[m][genes_M].exp().clamp(DISPERSION_MIN, DISPERSION_MAX)
-            nll_M = truncated_nb(layer.counts_T[at_M], layer.totals_B[cell_M] * share_M, dispersion_M)
-            values[f"masked_{m}"] = nll_M.mean()
-        total = torch.stack(list(values.values())).mean() if values else output.pooled[names.GLOBAL].sum() * 0
-        return {"masked": total, **values}
+            sums[m] = truncated_nb(layer.counts_T[at_M], layer.totals_B[cell_M] * share_M, dispersion_M).sum()
+        return sums

@@ -10,18 +10,26 @@ from velocorpus.model.likelihood import negative_binomial_nll
 
 
 def info_nce(
-    a_BD: torch.Tensor, b_BD: torch.Tensor, scale: torch.Tensor, present_B: torch.Tensor
+    a_BD: torch.Tensor,
+    b_BD: torch.Tensor,
+    scale: torch.Tensor,
+    present_B: torch.Tensor,
+    rows_B: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Symmetric InfoNCE of two views of the same cells, and the share of cells whose own view ranks first.
 
     The views are of unit length; `scale` is one over the temperature. Cells for which `present_B` is False (a view is
-    missing) are neither asked nor offered. With fewer than two cells left both values are 0. Oord et al. 2018.
+    missing) are neither asked nor offered; rows that `rows_B` calls the same cell are not offered to each other. With
+    fewer than two cells left both values are 0. Oord et al. 2018.
     """
     a, b = a_BD[present_B], b_BD[present_B]
     if len(a) < 2:
         return (a_BD.sum() + b_BD.sum()) * 0.0 + scale * 0.0, a_BD.new_zeros(())
     scores = scale * a @ b.T
     own = torch.arange(len(a), device=a.device)
+    if rows_B is not None:
+        rows = rows_B[present_B]
+        scores = scores.masked_fill((rows[:, None] == rows) & (own[:, None] != own), -torch.inf)
     loss = (F.cross_entropy(scores, own) + F.cross_entropy(scores.T, own)) / 2
     # A tie is no hit: where all views are equal (collapse) this is 0, not 1 over the cells.
     others = scores.detach().clone().fill_diagonal_(-torch.inf)
@@ -29,14 +37,21 @@ def info_nce(
     return loss, first
 
 
-def alignment_uniformity(a_BD: torch.Tensor, b_BD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean squared distance of two unit views of a cell, and log mean Gaussian potential of `a` (Wang, Isola 2020).
+def alignment(a_BD: torch.Tensor, b_BD: torch.Tensor) -> torch.Tensor:
+    """Mean squared distance of two unit views of a cell (Wang, Isola 2020); lower is better, 0 without cells."""
+    return (a_BD - b_BD).square().sum() / max(1, len(a_BD))
 
-    Lower is better for both; uniformity near 0 says that the outputs have collapsed to one point.
+
+def uniformity(x_BD: torch.Tensor) -> torch.Tensor:
+    """Log mean Gaussian potential of unit outputs (Wang, Isola 2020): lower is better, near 0 they have collapsed.
+
+    0 for fewer than two cells.
     """
-    alignment = (a_BD - b_BD).square().sum(1).mean()
-    uniformity = torch.pdist(a_BD).square().mul(-2).exp().mean().log() if len(a_BD) > 1 else alignment * 0
-    return alignment, uniformity
+    n = len(x_BD)
+    if n < 2:
+        return x_BD.new_zeros(())
+    # exp(−2 |x − y|²) of units; the diagonal's n ones are taken off.
+    return (((4 * (x_BD @ x_BD.T - 1)).exp().sum() - n).clamp(min=1e-30) / (n * (n - 1))).log()
 
 
 def truncated_nb(counts_M: torch.Tensor, mean_M: torch.Tensor, dispersion_M: torch.Tensor) -> torch.Tensor:

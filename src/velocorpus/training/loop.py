@@ -94,7 +94,7 @@ def train(
     watch: Callable[[int, dict[str, float]], None] | None = None,
     world: World | None = None,
     board: Path | None = None,
-    flops_per_cell: float | None = None,
+    flop: Callable[[Any], float] | None = None,
     name: str = "train",
     shown: Sequence[str] = ("loss", "validation_loss"),
 ) -> dict[str, float]:
@@ -103,9 +103,9 @@ def train(
     `folder` gets `metrics.jsonl` (one object a step, with `split`), `speed.jsonl` and checkpoints; if it holds a
     checkpoint, training goes on from there. Of several ranks the first writes, and validates. `validate` runs in
     evaluation mode without gradients, and does not move the random numbers; `watch` sees step and metrics after each
-    step. `shown` are the metrics of the progress lines. A loss that is not finite, or above `diverged_at` times the
-    first one, stops the run with a `UserMistake` that names the file of the batch; SIGTERM and SIGUSR1 stop it after
-    the step, saved, with a `TryLater`.
+    step. `flop` tells a batch's operations, `shown` are the metrics of the progress lines. A loss that is not finite,
+    or above `diverged_at` times the first one, stops the run with a `UserMistake` that names the file of the batch;
+    SIGTERM and SIGUSR1 stop it after the step, saved, with a `TryLater`.
     """
     world = world or World(device=next(module.parameters()).device)
     torch.manual_seed(schedule.seed)
@@ -118,7 +118,7 @@ def train(
         say(f"{name}: resumed after step {done} of {schedule.steps}")
     metrics = Metrics(folder / METRICS_FILE if world.rank == 0 else None, done, board=board)
     first_loss = world.from_first(metrics.first_loss)
-    speed = Speed(folder / SPEED_FILE if world.rank == 0 else None, world.device, flops_per_cell)
+    speed = Speed(folder / SPEED_FILE if world.rank == 0 else None, world.device)
     report_steps = max(1, min(schedule.steps // 20, REPORT_STEPS))
     stream = iter(batches)
     with asked_to_stop() as asked:
@@ -127,7 +127,7 @@ def train(
                 group["lr"] = schedule.lr(step)
             before = time.monotonic()
             batch = next(stream).to(world.device)
-            speed.drew(len(batch) * world.size, time.monotonic() - before)
+            speed.drew(len(batch) * world.size, time.monotonic() - before, flop(batch) if flop else 0.0)
             module.train()
             optimizer.zero_grad()
             named = gradients(batch, step)

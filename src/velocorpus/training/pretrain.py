@@ -8,7 +8,9 @@ import torch
 from velocorpus import __version__
 from velocorpus.config import ModelConfig, PretrainConfig
 from velocorpus.corpus.reader import Corpus
+from velocorpus.data.batch import CellBatch
 from velocorpus.errors import UserMistake
+from velocorpus.model.flops import flops_per_cell
 from velocorpus.model.pretrained import save_pretrained
 from velocorpus.training.checkpoint import finish, open_work, say
 from velocorpus.training.chunks import GlobalBatches, chunk_size
@@ -17,6 +19,12 @@ from velocorpus.training.loop import Schedule, train
 from velocorpus.training.objective import Pretraining
 from velocorpus.training.ranks import World
 from velocorpus.training.validation import validate, validation_batches, warning
+
+
+def flop_of(model: ModelConfig, batch: CellBatch) -> float:
+    """Operations of a training step of the encoder on these cells, as if all had the mean number of genes."""
+    genes = {m: len(batch.layers[m].genes_T) // len(batch) for m in model.modalities if m in batch.layers}
+    return len(batch) * flops_per_cell(model, genes, backward=True)
 
 
 def pretrain(
@@ -89,6 +97,7 @@ def pretrain(
         watch=watch,
         world=world,
         board=board,
+        flop=lambda chunks: sum(flop_of(model, part) for part in chunks.parts),
         name="pretrain",
         shown=("loss", "contrastive", "masked", "validation_loss", "validation_retrieval_rank"),
     )

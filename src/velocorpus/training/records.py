@@ -64,20 +64,28 @@ def tensorboard(folder: Path, done: int) -> Any:
     return SummaryWriter(str(folder), purge_step=done + 1)
 
 
-class Speed:
-    """`speed.jsonl`: cells a second, the share of time spent waiting for data, and the most memory, per interval."""
+# 10¹² operations a second of dense bfloat16, as the maker says, by a part of the GPU's name.
+PEAKS = {"H100 PCIe": 756.0, "H100": 989.4, "H200": 989.4, "A100": 312.0}
 
-    def __init__(self, path: Path | None, device: torch.device, flops_per_cell: float | None = None) -> None:
-        self.path, self.device, self.flops_per_cell = path, device, flops_per_cell
+
+class Speed:
+    """`speed.jsonl`, a line an interval: cells a second of all ranks, the share of time that this one waited for data,
+    the most memory, and where the work of a batch is known, this rank's TFLOP a second and MFU (of GPUs in `PEAKS`).
+    """
+
+    def __init__(self, path: Path | None, device: torch.device) -> None:
+        self.path, self.device = path, device
+        name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
+        self.peak = next((peak for part, peak in PEAKS.items() if part in name), None)
         self.begin()
 
     def begin(self) -> None:
         """A new interval."""
-        self.started, self.cells, self.waited_s = time.monotonic(), 0, 0.0
+        self.started, self.cells, self.waited_s, self.flop = time.monotonic(), 0, 0.0, 0.0
 
-    def drew(self, n_cells: int, waited_s: float) -> None:
-        """A batch of `n_cells` cells, all ranks together, for which this rank has waited."""
-        self.cells, self.waited_s = self.cells + n_cells, self.waited_s + waited_s
+    def drew(self, n_cells: int, waited_s: float, flop: float = 0.0) -> None:
+        """A batch of `n_cells` cells, all ranks together, for which this rank has waited, and its own part's work."""
+        self.cells, self.waited_s, self.flop = self.cells + n_cells, self.waited_s + waited_s, self.flop + flop
 
     def end(self, step: int) -> Mapping[str, float]:
         """Write the interval's line and begin the next one."""
@@ -88,8 +96,10 @@ class Speed:
             "waiting_for_data": self.waited_s / passed_s,
             "memory_gb": memory_gb(self.device),
         }
-        if self.flops_per_cell is not None:
-            line["tflops"] = line["cells_per_s"] * self.flops_per_cell / 1e12
+        if self.flop:
+            line["tflop_per_s"] = self.flop / passed_s / 1e12
+            if self.peak:
+                line["mfu"] = line["tflop_per_s"] / self.peak
         if self.path:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")

@@ -42,6 +42,7 @@ def test_the_output_directory_is_whole_and_names_its_corpus(corpus, tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == FILES
     assert not (tmp_path / "out.partial").exists()
     assert "agree" in verify(tmp_path / "out", corpus)
+    assert '"tflop_per_s"' in (tmp_path / "out.speed.jsonl").read_text()
     records = [json.loads(line) for line in (tmp_path / "out/metrics.jsonl").read_text().splitlines()]
     assert [r["step"] for r in records if r["split"] == "train"] == [1, 2, 3, 4, 5, 6]
     assert [r["step"] for r in records if r["split"] == "validation"] == [3, 6]

@@ -45,7 +45,8 @@ class Layout:
 
     def split(self, x_RHK: torch.Tensor) -> list[torch.Tensor]:
         """Rows as one (N, H, L, K) for each bucket; one operation, whose gradient is one concatenation."""
-        parts = x_RHK.split([b.n_cells * b.length for b in self.buckets])
+        # One bucket, as of cells cut to one length, needs no copy of its gradient.
+        parts = x_RHK.split([b.n_cells * b.length for b in self.buckets]) if len(self.buckets) > 1 else (x_RHK,)
         return [
             part.view(b.n_cells, b.length, *part.shape[1:]).transpose(1, 2)
             for b, part in zip(self.buckets, parts, strict=True)
@@ -97,12 +98,11 @@ def self_attention(
 
     The arguments are `layout.split` of the rows, one per bucket; there must be at least one bucket.
     """
-    return torch.cat(
-        [
-            F.scaled_dot_product_attention(q, k, v, attn_mask=b.attend_N11L).transpose(1, 2).flatten(0, 1)
-            for b, q, k, v in zip(layout.buckets, q_NHLK, k_NHLK, v_NHLK, strict=True)
-        ]
-    ).flatten(1)
+    found = [
+        F.scaled_dot_product_attention(q, k, v, attn_mask=b.attend_N11L).transpose(1, 2).flatten(0, 1)
+        for b, q, k, v in zip(layout.buckets, q_NHLK, k_NHLK, v_NHLK, strict=True)
+    ]
+    return (torch.cat(found) if len(found) > 1 else found[0]).flatten(1)
 
 
 # What queries read from one stream: the softmax-weighted values (B, H, Q, K) and the log-sum-exp of the scores
@@ -180,6 +180,7 @@ class SplitPlan:
         }
         return tokens, fusion_RD.unflatten(0, (self.n_cells, -1))
 
+    @torch.compiler.disable  # other buckets would be another graph: every batch would be compiled anew
     def attend(self, qkv: Sequence[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]) -> list[torch.Tensor]:
         """As `Plan.attend`."""
         q, k, v = map(self._fusion, qkv[-1])

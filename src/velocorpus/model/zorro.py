@@ -10,6 +10,7 @@ queries, H = heads, K = dimension of a head, D = model dimension.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -148,6 +149,11 @@ class Zorro(nn.Module):
         tokens, fusion_BFD = plan.take(streams)
         lacking = {name: fusion_BFD.new_zeros(0, self.config.d_model) for name in offsets}
         return ZorroOutput(lacking | tokens, offsets, fusion_BFD, self.pooling(streams, plan, n_cells), present)
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile the blocks, given `nn.Module.compile`'s arguments; batches are planned outside of what is compiled."""
+        for block in self.blocks:
+            block.compile(*args, **kwargs)
 
     def _start_modalities_alike(self) -> None:
         """Let every modality start with the first one's weights: a gene is the same gene in each of them.

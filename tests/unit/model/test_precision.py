@@ -92,19 +92,26 @@ def masked(q_NHK, k_RHK, v_RHK, q_bounds, k_bounds, _q_longest, _k_longest):
     return F.scaled_dot_product_attention(*heads_first, attn_mask=q_run[:, None] == k_run).transpose(0, 1)
 
 
-@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+# The compiler's front end only: what a back end makes of the graph is its own affair.
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile", "ignore:The .grad attribute")
 @pytest.mark.parametrize("name", ["sdpa", "flash", "flex"])
-def test_a_block_compiles_without_a_break(name):
-    """With the compiler's front end only: what it makes of the graph is its own affair."""
-    net = model(n_layers=1, attention="sdpa").requires_grad_(name != "flex")
+def test_a_block_compiles_and_without_a_break_where_tokens_are_packed(name):
+    (block,) = model(n_layers=1).requires_grad_(name != "flex").blocks
     offsets = {S: torch.tensor([0, 3, 5]), U: torch.tensor([0, 1, 2])}
     plan = plan_of(name, offsets, 2, 3, "cpu")
-    if name == "flash":
-        plan = replace(plan, kernel=masked)
+    plan = replace(plan, kernel=masked) if name == "flash" else plan
     rng = torch.Generator().manual_seed(0)
     tokens = {m: torch.randn(int(x[-1]), 16, generator=rng) for m, x in offsets.items()}
     streams = plan.place(tokens, torch.randn(2, 3, 16, generator=rng))
-    (block,) = net.blocks
-    compiled = torch.compile(block, backend="eager", fullgraph=True)
+    compiled = torch.compile(block, backend="eager", fullgraph=name != "sdpa")
     for ours, expected in zip(compiled(streams, plan), block(streams, plan), strict=True):
         torch.testing.assert_close(ours, expected)
+
+
+def test_compiling_the_encoder_compiles_its_blocks_and_leaves_the_plan_outside():
+    net, compiled = model(), []
+    for block in net.blocks:
+        block.compile = lambda **how: compiled.append(how)
+    net.compile(dynamic=True)
+    assert compiled == [{"dynamic": True}] * 2
+    assert net._compiled_call_impl is None

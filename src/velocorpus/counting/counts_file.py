@@ -7,7 +7,9 @@ convention; `var` is indexed by Ensembl gene id without version, with `symbol` a
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,12 @@ import anndata as ad
 import h5py
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import sparse
 
 from velocorpus import names
 from velocorpus.counting.anndata_file import read_anndata
-from velocorpus.counting.hdf5 import read_csr
+from velocorpus.counting.hdf5 import read_array, read_csr
 from velocorpus.counting.raw import check_raw
 from velocorpus.errors import UserMistake
 from velocorpus.files import replacing
@@ -28,6 +31,8 @@ SCHEMA_VERSION = 1
 
 # Bytes sorted by their place in the number, as indices and counts want it: files 1.5 times smaller, read twice as fast.
 PACKED = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
+# Counts above 0, of all layers, that `read_pieces` holds at once: 540 MB.
+PIECE_COUNTS = 1 << 26
 
 
 def write_counts(
@@ -80,40 +85,95 @@ def read_counts(path: Path | str, *, check: bool = True) -> ad.AnnData:
 
     `X` and the layer spliced are one matrix in memory. Without `check` the content digest is taken on trust.
     """
-    adata = read_anndata(path, "counts file", _read)
-    meta = dict(adata.uns[names.UNS])
-    if meta["schema_version"] != SCHEMA_VERSION:
+    return next(_pieces(path, check, np.iinfo(np.int64).max))
+
+
+def read_pieces(path: Path | str, *, check: bool = True) -> Iterator[ad.AnnData]:
+    """The same some cells at a time, in their order: some `PIECE_COUNTS` counts a piece, and one piece at least.
+
+    With `check` a sample of several pieces is read twice.
+    """
+    return _pieces(path, check, PIECE_COUNTS)
+
+
+def _pieces(path: Path | str, check: bool, most: int) -> Iterator[ad.AnnData]:
+    outline = read_anndata(path, "counts file", _outline)
+    about = outline.uns[names.UNS]
+    if about["schema_version"] != SCHEMA_VERSION:
         raise UserMistake(
-            f"{path} has counts schema {meta['schema_version']}, this version reads {SCHEMA_VERSION}; make it again."
+            f"{path} has counts schema {about['schema_version']}, this version reads {SCHEMA_VERSION}; make it again."
         )
-    if check and content_digest(adata) != meta["content_digest"]:
-        raise UserMistake(f"{path} does not match its own content digest: it was changed or damaged; make it again.")
-    meta["source"] = json.loads(meta["source"])
-    adata.uns[names.UNS] = meta
-    return adata
+    about["source"] = json.loads(about["source"])
+    bounds = [0, *(np.flatnonzero(np.diff(outline.obsm[_ENDS][:, 0] // most)) + 1), outline.n_obs]
+    if check and len(bounds) > 2:
+        read_anndata(path, "counts file", partial(_check_stored, outline))
+    for start, stop in pairwise(bounds):
+        adata = read_anndata(path, "counts file", partial(_fill, outline, start, stop))
+        if check and len(bounds) == 2:
+            _check(path, outline, content_digest(adata))
+        yield adata
+        del adata  # else it stays while the next is read
 
 
-def _read(path: Path) -> ad.AnnData:
+# Where an outline says up to which count its cells reach.
+_ENDS = "ends"
+
+
+def _outline(path: Path) -> ad.AnnData:
+    """All but the matrices."""
     with h5py.File(path) as file:
         if names.UNS not in file.get("uns", ()):
             raise UserMistake(
                 f"{path} was not written by velocorpus; bring it in with `velocorpus import {path} --out counts.h5ad`."
             )
-        layers = {layer: read_csr(file["layers"][layer]) for layer in names.LAYERS}
-        parts = {name: ad.io.read_elem(file[name]) for name in ("obs", "var", "uns")}
-    return ad.AnnData(layers[names.SPLICED], layers=layers, **parts)
+        ends = sum(file["layers"][layer]["indptr"][1:].astype(np.int64) for layer in names.LAYERS)
+        return ad.AnnData(
+            obsm={_ENDS: ends[:, None]}, **{name: ad.io.read_elem(file[name]) for name in ("obs", "var", "uns")}
+        )
+
+
+def _fill(outline: ad.AnnData, start: int, stop: int, path: Path) -> ad.AnnData:
+    with h5py.File(path) as file:
+        layers = {layer: read_csr(file["layers"][layer], start, stop) for layer in names.LAYERS}
+    obs = outline.obs.iloc[start:stop]
+    return ad.AnnData(layers[names.SPLICED], obs, outline.var, outline.uns, layers=layers)
+
+
+def _check_stored(outline: ad.AnnData, path: Path) -> ad.AnnData:
+    """The outline of a file whose matrices, read bit by bit, match their digest."""
+    digest = _digest_of_names(outline)
+    with h5py.File(path) as file:
+        for layer in names.LAYERS:
+            for part in ("indptr", "indices", "data"):
+                array = file["layers"][layer][part]
+                for start in range(0, len(array), PIECE_COUNTS):
+                    _add(digest, read_array(array, start, start + PIECE_COUNTS))
+    _check(path, outline, digest.hexdigest())
+    return outline
+
+
+def _check(path: Path | str, outline: ad.AnnData, digest: str) -> None:
+    if digest != outline.uns[names.UNS]["content_digest"]:
+        raise UserMistake(f"{path} does not match its own content digest: it was changed or damaged; make it again.")
 
 
 def content_digest(adata: ad.AnnData) -> str:
     """SHA-256 over cell ids, gene ids and the three layers' nonzero counts, whatever file they come from."""
-    digest = hashlib.sha256()
-    digest.update("\n".join(adata.obs_names).encode() + b"\0" + "\n".join(adata.var_names).encode())
+    digest = _digest_of_names(adata)
     for layer in names.LAYERS:
         matrix = sparse.csr_matrix(adata.layers[layer])
         for array in (matrix.indptr, matrix.indices, matrix.data):
-            for start in range(0, len(array), 2**16):  # what stays in the processor's cache is not paid for
-                digest.update(array[start : start + 2**16].astype("<i8"))
-    return digest.hexdigest()
+            _add(digest, array)
+    return str(digest.hexdigest())
+
+
+def _digest_of_names(adata: ad.AnnData) -> Any:
+    return hashlib.sha256("\n".join(adata.obs_names).encode() + b"\0" + "\n".join(adata.var_names).encode())
+
+
+def _add(digest: Any, array: NDArray[Any]) -> None:
+    for start in range(0, len(array), 2**16):  # what stays in the processor's cache is not paid for
+        digest.update(array[start : start + 2**16].astype("<i8"))
 
 
 def _cells(sample: str, barcodes: Sequence[str], obs: pd.DataFrame | None) -> pd.DataFrame:

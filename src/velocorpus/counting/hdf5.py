@@ -11,33 +11,40 @@ from scipy import sparse
 from velocorpus.compiled import compiled
 
 
-def read_csr(group: h5py.Group) -> sparse.csr_matrix:
-    """A matrix that anndata wrote as `csr_matrix`; refused (`ValueError`) are parts that do not fit together."""
-    data, indices, indptr = (read_array(group[name]) for name in ("data", "indices", "indptr"))
-    matrix = sparse.csr_matrix((data, indices, indptr), tuple(group.attrs["shape"]))
+def read_csr(group: h5py.Group, start: int = 0, stop: int | None = None) -> sparse.csr_matrix:
+    """Rows of a matrix that anndata wrote as `csr_matrix`; `ValueError` where its parts do not fit together."""
+    n_rows, n_columns = group.attrs["shape"]
+    stop = int(n_rows) if stop is None else stop
+    indptr = read_array(group["indptr"])[start : stop + 1]
+    if not len(indptr):
+        raise ValueError("the matrix has fewer rows than it says")
+    data, indices = (read_array(group[name], int(indptr[0]), int(indptr[-1])) for name in ("data", "indices"))
+    matrix = sparse.csr_matrix((data, indices, indptr - indptr[0]), (stop - start, n_columns))
     matrix.check_format(full_check=True)  # compiled loops over it do not look at bounds
     return matrix
 
 
-def read_array(dataset: h5py.Dataset) -> NDArray[Any]:
-    """All of a one-dimensional dataset of numbers."""
+def read_array(dataset: h5py.Dataset, start: int = 0, stop: int | None = None) -> NDArray[Any]:
+    """Part of a one-dimensional dataset of numbers, or all."""
+    stop = len(dataset) if stop is None else min(stop, len(dataset))
     plan = dataset.id.get_create_plist()
     filters = [plan.get_filter(i)[0] for i in range(plan.get_nfilters())]
     shuffled = filters == [h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_DEFLATE] and dataset.dtype.itemsize == 4
     if not shuffled and filters != [h5py.h5z.FILTER_DEFLATE]:
-        return np.asarray(dataset[:])
-    (size,), dtype, n = dataset.chunks, dataset.dtype, len(dataset)
-    out = np.empty(-(-n // size) * size, dtype)
-    for start in range(0, n, size):
-        skipped, packed = dataset.id.read_direct_chunk((start,))
+        return np.asarray(dataset[start:stop])
+    (size,), dtype = dataset.chunks, dataset.dtype
+    before = start // size * size
+    out = np.empty(max(-(-(stop - before) // size) * size, 0), dtype)
+    for at in range(before, stop, size):
+        skipped, packed = dataset.id.read_direct_chunk((at,))
         if skipped:
-            return np.asarray(dataset[:])
-        raw = np.frombuffer(deflate.zlib_decompress(packed, size * dtype.itemsize), np.uint8)
+            return np.asarray(dataset[start:stop])
+        raw, chunk = np.frombuffer(deflate.zlib_decompress(packed, size * dtype.itemsize), np.uint8), out[at - before :]
         if shuffled:
-            _unshuffle(raw, out[start : start + size].view(np.uint32))
+            _unshuffle(raw, chunk[:size].view(np.uint32))
         else:
-            out[start : start + size] = raw.view(dtype)
-    return out[:n]
+            chunk[:size] = raw.view(dtype)
+    return out[start - before : max(stop - before, 0)]
 
 
 @compiled

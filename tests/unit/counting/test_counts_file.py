@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from velocorpus.counting.counts_file import read_counts, write_counts
+from velocorpus.counting import counts_file
+from velocorpus.counting.counts_file import read_counts, read_pieces, write_counts
 from velocorpus.errors import UserMistake
 
 
@@ -35,6 +36,26 @@ def test_a_count_that_was_changed_is_refused_unless_the_file_is_trusted(counts):
     with pytest.raises(UserMistake, match="does not match its own content digest"):
         read_counts(counts)
     assert read_counts(counts, check=False).n_obs == 3
+
+
+def test_pieces_are_the_sample_cut_between_cells(counts, monkeypatch):
+    whole = read_counts(counts)
+    monkeypatch.setattr(counts_file, "PIECE_COUNTS", 7)
+    first, second, third = read_pieces(counts)  # 6 counts a cell
+    pd.testing.assert_frame_equal(pd.concat([first.obs, second.obs, third.obs]), whole.obs)
+    assert first.uns == whole.uns
+    for layer in whole.layers:
+        found = sparse.vstack([piece.layers[layer] for piece in (first, second, third)])
+        assert np.array_equal(found.toarray(), whole.layers[layer].toarray())
+
+
+def test_a_count_that_was_changed_is_refused_before_the_first_piece(counts, monkeypatch):
+    monkeypatch.setattr(counts_file, "PIECE_COUNTS", 7)
+    with h5py.File(counts, "r+") as file:
+        file["layers/unspliced/data"][-1] += 1
+    with pytest.raises(UserMistake, match="does not match its own content digest"):
+        next(read_pieces(counts))
+    assert next(read_pieces(counts, check=False)).n_obs == 1
 
 
 def test_a_file_of_another_program_is_told_how_to_come_in(tmp_path):

@@ -30,6 +30,8 @@ def test_an_array_is_read_as_hdf5_reads_it(tmp_path, how, dtype):
     dataset = stored(tmp_path / "a.h5", values, **how)
     assert np.array_equal(read_array(dataset), values)
     assert read_array(dataset).dtype == dtype
+    for start, stop in ((0, 0), (3, 64), (64, 65), (100, 900), (990, 1500), (1000, 1000)):
+        assert np.array_equal(read_array(dataset, start, stop), values[start:stop])
 
 
 def test_a_chunk_that_its_filter_left_as_it_was_is_read(tmp_path):

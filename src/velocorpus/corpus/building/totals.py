@@ -5,8 +5,9 @@ genes, that says why: so the manifest can list it as missing without anyone read
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,10 @@ from velocorpus.cells.qc import kept_cells
 from velocorpus.corpus import schema
 from velocorpus.corpus.plan import ENSEMBL_GENE
 from velocorpus.corpus.vocabulary import EMPTY, Vocabulary, read_layout, read_table, write_table
-from velocorpus.counting.counts_file import read_counts
+from velocorpus.counting.counts_file import read_pieces
 from velocorpus.errors import UserMistake
 from velocorpus.files import replacing
-from velocorpus.outcomes.outcome import counts_of, read_outcome, stored_sample
+from velocorpus.outcomes.outcome import Outcome, counts_of, read_outcome, stored_sample
 from velocorpus.reference.gtf import split_version
 
 
@@ -76,24 +77,31 @@ class Totals:
         return cls(stored=Path(path), cuts=Cuts(**value.pop("cuts", {})), **value)
 
 
-def read_sample(path: Path | str, *, check: bool = True) -> tuple[str, Any, str]:
-    """(sample, AnnData, "") of a counts file or of an `ok` outcome; (sample, None, reason) of a refused
-    outcome. `check`: see `read_counts`.
+def read_sample(path: Path | str, *, check: bool = True) -> tuple[str, Iterator[Any], str]:
+    """(sample, its AnnData piece by piece, "") of a counts file or of an `ok` outcome; (sample, nothing, reason) of a
+    refused outcome. `check`: see `counts_file.read_counts`.
     """
     if Path(path).suffix != ".json":
-        adata = read_counts(path, check=check)
-        return str(adata.uns[names.UNS]["sample"]), adata, ""
+        pieces = read_pieces(path, check=check)
+        first = next(pieces)
+        return str(first.uns[names.UNS]["sample"]), chain((first,), pieces), ""
     outcome = read_outcome(path)
     if outcome.state != "ok":
-        return outcome.sample, None, outcome.reason or f"{outcome.state} without a reason"
-    adata = read_counts(counts_of(path), check=check)
-    found = (str(adata.uns[names.UNS]["sample"]), str(adata.uns[names.UNS]["content_digest"]))
-    if found != (outcome.sample, outcome.counts_digest):
-        raise UserMistake(
-            f"{counts_of(path)} is not the counts file that {path} speaks of; run the job of "
-            f"sample {outcome.sample} again."
-        )
-    return outcome.sample, adata, ""
+        return outcome.sample, iter(()), outcome.reason or f"{outcome.state} without a reason"
+    return outcome.sample, _expected(outcome, path, read_pieces(counts_of(path), check=check)), ""
+
+
+def _expected(outcome: Outcome, path: Path | str, pieces: Iterator[Any]) -> Iterator[Any]:
+    """The pieces of the counts that an outcome speaks of; others are refused."""
+    for adata in pieces:
+        found = (str(adata.uns[names.UNS]["sample"]), str(adata.uns[names.UNS]["content_digest"]))
+        if found != (outcome.sample, outcome.counts_digest):
+            raise UserMistake(
+                f"{counts_of(path)} is not the counts file that {path} speaks of; run the job of "
+                f"sample {outcome.sample} again."
+            )
+        yield adata
+        del adata
 
 
 def sample_name(path: Path | str) -> str:
@@ -105,29 +113,32 @@ def sample_name(path: Path | str) -> str:
 
 def sample_totals(path: Path | str, *, min_counts: int, cuts: Cuts = NO_CUTS) -> Totals:
     """Totals of one sample, from its counts file or its `outcome.json`."""
-    sample, adata, reason = read_sample(path)
-    if adata is None:
+    sample, pieces, reason = read_sample(path)
+    if reason:
         return Totals(sample, schema.TOTALS_SCHEMA.empty_table(), min_counts, reason=reason, cuts=cuts)
-    versioned = [gene for gene in adata.var_names if "." in gene and split_version(gene)[1]]
-    if versioned:
-        raise UserMistake(
-            f"{path} has {len(versioned)} gene ids with a version (first: {versioned[0]}); a gene has one token, "
-            "whatever its version: bring the counts in with `velocorpus import`, which takes versions off."
-        )
-    kept = kept_cells(adata, min_counts, cuts)
-    columns: dict[str, Any] = {
-        names.GENE_ID: adata.var_names.tolist(),
-        names.SYMBOL: adata.var[names.SYMBOL].astype(str).tolist(),
-    }
-    figures = {"cells_in": int(adata.n_obs), "cells": len(kept)}
-    for layer in names.LAYERS:
-        counts, seen = gene_sums(adata.layers[layer], kept)
-        columns[names.total_of(layer)], columns[names.cells_with(layer)] = counts, seen
-        figures[names.total_of(layer)] = int(columns[names.total_of(layer)].sum())
-    meta = adata.uns[names.UNS]
+    figures = dict.fromkeys(("cells_in", "cells"), 0)
+    sums: dict[str, Any] = {}
+    for adata in pieces:
+        versioned = [gene for gene in adata.var_names if "." in gene and split_version(gene)[1]]
+        if versioned:
+            raise UserMistake(
+                f"{path} has {len(versioned)} gene ids with a version (first: {versioned[0]}); a gene has one token, "
+                "whatever its version: bring the counts in with `velocorpus import`, which takes versions off."
+            )
+        kept = kept_cells(adata, min_counts, cuts)
+        figures["cells_in"] += int(adata.n_obs)
+        figures["cells"] += len(kept)
+        for layer in names.LAYERS:
+            columns = names.total_of(layer), names.cells_with(layer)
+            for column, values in zip(columns, gene_sums(adata.layers[layer], kept), strict=True):
+                sums[column] = sums.get(column, 0) + values
+        genes, meta = adata.var, adata.uns[names.UNS]
+        del adata  # else it stays while the next is read
+    figures |= {names.total_of(layer): int(sums[names.total_of(layer)].sum()) for layer in names.LAYERS}
+    sums |= {names.GENE_ID: genes.index.tolist(), names.SYMBOL: genes[names.SYMBOL].astype(str).tolist()}
     return Totals(
         sample,
-        pa.table(columns, schema=schema.TOTALS_SCHEMA),
+        pa.table(sums, schema=schema.TOTALS_SCHEMA),
         min_counts,
         figures,
         str(meta["content_digest"]),

@@ -1,9 +1,9 @@
 """Shards: the cells of one group of samples, one Arrow IPC file per split.
 
-A job reads its group's samples one at a time, keeps the cells that pass the filter and encodes them; then
-each split's cells are shuffled by a seed and written in record batches of 1,024. The same inputs give the
+A job reads its group's samples one at a time, large ones in pieces, keeps the cells that pass the filter and encodes
+them; then each split's cells are shuffled by a seed and written in record batches of 1,024. The same inputs give the
 same bytes on any machine: samples are taken in the order of their names, and no time or path is written.
-Memory: one sample's matrices; the encoded bytes wait on disk (see `spill`), about 6 kB a cell of the group.
+Memory: one piece's matrices, 540 MB; the encoded bytes wait on disk (see `spill`), about 6 kB a cell of the group.
 """
 
 import hashlib
@@ -63,14 +63,13 @@ def write_shards(
         spills = {split: stack.enter_context(Spill(folder)) for split in names.SPLITS}
         for sample in sorted(inputs):
             # Its totals were made of counts that match their digest, and the manifest sees that it is this one.
-            _, adata, _ = read_sample(inputs[sample], check=False)
-            if adata is not None:
+            for adata in read_sample(inputs[sample], check=False)[1]:
                 about = describe(sample, adata.uns[names.UNS]["source"], adata.var_names, samples)
                 split = splits.of(about[names.STUDY])
                 counts[split][sample] = adata.uns[names.UNS]["content_digest"]
                 for cells in encode_cells(adata, sample, about[names.ORGANISM], vocabulary, genes, min_counts, cuts):
                     spills[split].add(*cells)
-            del adata  # else it stays while the next is read
+                del adata  # else it stays while the next is read
         about_shard = {"group": group, "seed": seed, "min_counts": min_counts, **cuts.applied}
         return [
             write_shard(
@@ -86,8 +85,8 @@ def write_shards(
 def encode_cells(
     adata: Any, sample: str, organism: str, vocabulary: Vocabulary, genes: Lanes, min_counts: int, cuts: Cuts
 ) -> Iterator[tuple[pa.Table, dict[str, EncodedLayer], Lanes]]:
-    """Encode the kept cells of one sample, some at a time: their columns, layers and content sum; `genes` are the
-    content lanes of the vocabulary.
+    """Encode the kept cells of one sample, or of a piece of it, some at a time: their columns, layers and content sum;
+    `genes` are the content lanes of the vocabulary.
     """
     figures = cell_figures(adata.layers, adata.var[names.SYMBOL].tolist())
     every = kept_cells(adata, min_counts, cuts, figures)

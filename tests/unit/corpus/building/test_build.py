@@ -252,9 +252,13 @@ def test_a_manifest_written_anew_is_the_same_version_unless_something_changed(tm
     assert verify(folder) == []
 
 
-def test_cells_encoded_a_few_at_a_time_give_the_same_bytes(tmp_path, inputs, monkeypatch):
+@pytest.mark.parametrize(
+    ("bound", "value"),
+    [("corpus.building.writer.CHUNK_CELLS", 7), ("counting.counts_file.PIECE_COUNTS", 3_000)],
+)
+def test_cells_read_or_encoded_a_few_at_a_time_give_the_same_bytes(tmp_path, inputs, monkeypatch, bound, value):
     whole = make_corpus(tmp_path / "whole", inputs)
-    monkeypatch.setattr("velocorpus.corpus.building.writer.CHUNK_CELLS", 7)
+    monkeypatch.setattr(f"velocorpus.{bound}", value)
     assert files_of(make_corpus(tmp_path / "parts", inputs)) == files_of(whole)
 
 

@@ -1,4 +1,4 @@
-"""`velocorpus evaluate expression|velocity|trajectory`: a table (JSON) and a figure for each decoder."""
+"""`velocorpus evaluate encoder|expression|velocity|trajectory`: a table (JSON), and a figure for each decoder."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +16,33 @@ Split = Annotated[str, typer.Option(help="Split whose studies are judged; choose
 @app.callback()
 def evaluate() -> None:
     """Judge decoders against baselines, scVelo and the truth."""
+
+
+@app.command("encoder")
+def encoder(
+    model: Annotated[list[Path], typer.Option(help="An encoder's directory. Repeat it for other seeds.")],
+    corpus: CorpusPath,
+    out: Out,
+    truth: Annotated[list[Path] | None, typer.Option(help="truth.h5ad with times of the cells. Repeatable.")] = None,
+    split: Split = "test",
+    max_cells: Annotated[int, typer.Option(min=20, help="Of a study with more cells so many are drawn.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Draws cells, folds and the bootstrap.")] = 0,
+) -> None:
+    """The encoder's outputs against PCA and CCA: views found from each other, label, time, mixing."""
+    from velocorpus.corpus.reader import Corpus
+    from velocorpus.evaluation.encoder import clocks, evaluate_encoder
+    from velocorpus.model.pretrained import load_pretrained
+
+    table = evaluate_encoder(
+        [load_pretrained(path) for path in model],
+        Corpus(corpus),
+        clock=clocks(truth or []),
+        split=split,
+        max_cells=max_cells,
+        seed=seed,
+    )
+    table.write(out)
+    typer.echo(table.to_text())
 
 
 @app.command("expression")

@@ -39,11 +39,13 @@ GOOD = {
     "embed": "embed cells.h5ad --model encoder --out {out}",
     "velocity": "velocity cells.h5ad --model velocity --out {out}",
     "trajectory": "trajectory cells.h5ad --model trajectory --trajectories 2 --steps 1 --out {out}",
+    "evaluate encoder": "evaluate encoder --model encoder --corpus corpus --truth t/truth.h5ad --out {out}",
     "evaluate expression": "evaluate expression --model expression --corpus corpus --out {out}",
     "evaluate velocity": "evaluate velocity --model velocity --corpus corpus --truth t/targets.h5ad --out {out}",
     "evaluate trajectory": "evaluate trajectory --model trajectory --corpus corpus --truth t/truth.h5ad --out {out}",
     "report corpus": "report corpus corpus --out {out}",
     "report curves": "report curves metrics.jsonl --out {out}.png",
+    "report metrics": "report metrics metrics.jsonl --out {out}.png",
     "report summary": "report summary table.json --out {out}",
     "verify": "verify encoder corpus",
 }

@@ -81,6 +81,10 @@ WRONG_MODELS = {
     ),
     "split": ("evaluate expression --model expression --corpus corpus --split tst", ["'tst'", "test"]),
     "other truth": ("evaluate velocity --model velocity --corpus corpus --truth a/targets.h5ad", ["truth"]),
+    "truths for an encoder": (
+        "evaluate encoder --model encoder --corpus corpus --truth a/truth.h5ad",
+        ["test", "truth"],
+    ),
     "other truths": ("evaluate trajectory --model trajectory --corpus corpus --truth a/truth.h5ad", ["truth"]),
     "no device": ("velocity cells.h5ad --model velocity --device gpu7", ["gpu7", "cpu"]),
     "no device to embed": ("pretrain --corpus corpus --config training.yaml --device gpu7", ["gpu7", "cpu"]),

@@ -1,0 +1,240 @@
+"""The table of the encoder: what its outputs know of cells of studies never seen, against linear baselines.
+
+Every study is judged by itself and the table gives means over studies: retrieval of a cell's unspliced view from its
+spliced one, linear probes of label and time, and how the studies mix. Baselines that learn are fitted on the training
+studies, as the encoder was; two rows that have seen the judged study itself say what there was to be had.
+
+Shape suffix legend: N = cells, G = genes, D = dimensions of a representation.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from velocorpus import names
+from velocorpus.corpus.reader import Cells, Corpus
+from velocorpus.data.tokens import batch_of
+from velocorpus.errors import UserMistake
+from velocorpus.evaluation import probes
+from velocorpus.evaluation.table import Table, Value
+from velocorpus.evaluation.views import OWN, Baselines, Pair
+from velocorpus.model.pretrained import Pretrained
+from velocorpus.model.zorro import Zorro
+from velocorpus.simulate.truth import read_truth
+from velocorpus.training.studies import LAYERS, dense, split_studies
+from velocorpus.velocity.embed import pooled_of
+
+COLUMNS = ("figure", "of", "mean", "low", "high", "studies")
+TOP1, RANK = "retrieval: own view first", "retrieval: others ranked behind"
+LABEL, TIME, MIXING = "probe: label (balanced accuracy)", "probe: time (R²)", "mixing of studies"
+OURS = "velocorpus"
+TARGET = 1e4
+MOST_GENES = 2000  # of the baselines: the most variable ones over the training studies
+_TRAINING_CELLS = 300  # of each training study, for the baselines
+_BATCH = 128
+
+Clock = Mapping[str, tuple[pd.Series, bool]]
+
+
+@dataclass
+class _Figures:
+    """Figures by (figure, of): one value a study, or one over all."""
+
+    values: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+
+    def add(self, figure: str, of: str, value: float) -> None:
+        self.values.setdefault((figure, of), []).append(value)
+
+    def rows(self, seed: int) -> list[tuple[Value, ...]]:
+        order = [TOP1, RANK, LABEL, TIME, MIXING]
+        rows: list[tuple[Value, ...]] = []
+        for (figure, of), found in sorted(self.values.items(), key=lambda item: order.index(item[0][0])):
+            bounds = probes.interval(np.array(found), seed=seed)
+            low, high = (None, None) if len(found) < 2 else bounds
+            rows.append((figure, of, float(np.mean(found)), low, high, len(found)))
+        return rows
+
+
+def evaluate_encoder(
+    models: Sequence[Pretrained],
+    corpus: Corpus,
+    *,
+    clock: Clock | None = None,
+    split: str = "test",
+    max_cells: int = 1000,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+) -> Table:
+    """Judge encoders of one configuration that differ in their seeds; their figures are averaged study by study.
+
+    `clock` maps a study to the times of its cells by cell id, and whether it is a cycle; without it time is not asked.
+    Labels are the corpus' `cell_type`. `seed` draws the cells of larger studies, the folds, and the bootstrap.
+    """
+    for model in models:
+        model.expect_genes(corpus.genes)
+    studies = split_studies(corpus, split, max_cells=max_cells, seed=seed)
+    if not studies:
+        raise UserMistake(f"The corpus has no cells in its {split} split; name its studies in the configuration.")
+    if clock and not set(clock) & set(studies):
+        raise UserMistake(
+            f"No truth is of a study of the {split} split ({', '.join(studies)}); give theirs, or none for no times."
+        )
+    training = split_studies(corpus, "train", max_cells=_TRAINING_CELLS, seed=seed)
+    genes_G = _variable(training.values(), np.flatnonzero(corpus.genes.kept))
+    learned = np.concatenate([log_layers(cells, genes_G) for cells in training.values()])
+    d_model = models[0].encoder().config.d_model
+    baselines = Baselines.of(learned, d_model)
+    figures = _Figures()
+    everything: dict[str, list[np.ndarray]] = {}
+    for study, cells in studies.items():
+        x_NG2 = log_layers(cells, genes_G)
+        views = baselines.views(x_NG2)
+        outputs = baselines.outputs(x_NG2)
+        trained = [embeddings(model, cells, device) for model in models]
+        for name, pairs in views.items():
+            _retrieve(figures, name, pairs)
+        _retrieve(figures, f"{OURS}: projected for the contrast", [found.projected for found in trained], scale=True)
+        _retrieve(figures, f"{OURS}: outputs as they are", [found.pair for found in trained], scale=True)
+        figures.add(TOP1, "chance", 1 / len(cells))
+        figures.add(RANK, "chance", 0.5)
+        by_name = {name: [values] for name, values in outputs.items()}
+        by_name["depth of both layers alone"] = [depth(cells)]
+        by_name["untrained encoder: global"] = [untrained(models[0], cells, seed, device)[names.GLOBAL]]
+        for output in trained[0].pooled:
+            by_name[f"{OURS}: {output}"] = [found.pooled[output] for found in trained]
+        _probe(figures, by_name, cells, (clock or {}).get(study), seed)
+        for name, values in by_name.items():
+            everything.setdefault(name, []).append(values[0])
+    _mix(figures, everything)
+    n_cells = sum(map(len, studies.values()))
+    return Table(
+        "The encoder on studies never seen", COLUMNS, tuple(figures.rows(seed)), _note(models, n_cells, d_model)
+    )
+
+
+def clocks(truths: Sequence[Path | str]) -> dict[str, tuple[pd.Series, bool]]:
+    """Times of the cells of simulated studies, from their `truth.h5ad`."""
+    found: dict[str, list[pd.Series]] = {}
+    cyclic = {}
+    for path in truths:
+        truth = read_truth(path)
+        about = truth.uns[names.UNS]
+        found.setdefault(about["study"], []).append(truth.obs[names.PSEUDOTIME])
+        cyclic[about["study"]] = about["topology"] == "cyclic"
+    return {study: (pd.concat(times), cyclic[study]) for study, times in found.items()}
+
+
+def log_layers(cells: Cells, genes_G: np.ndarray) -> np.ndarray:
+    """log1p of counts scaled to `TARGET` per layer, (N, G, 2) float32: nothing of one layer enters the other."""
+    counts = dense(cells, np.arange(len(cells)), genes_G)
+    totals = np.stack([cells.layers[name].totals for name in LAYERS], axis=1)
+    return np.log1p(counts * (TARGET / np.maximum(totals, 1))[:, None, :]).astype(np.float32)
+
+
+def depth(cells: Cells) -> np.ndarray:
+    """Log totals of both layers, (N, 2): what a representation that knows depth alone would give."""
+    return np.log1p(np.stack([cells.layers[name].totals for name in LAYERS], axis=1))
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """What one encoder makes of a study: `pooled` outputs (N, D), and the two views that the contrast compares."""
+
+    pooled: dict[str, np.ndarray]
+    projected: Pair
+
+    @property
+    def pair(self) -> Pair:
+        """The outputs of both layers."""
+        return self.pooled[names.SPLICED], self.pooled[names.UNSPLICED]
+
+
+def embeddings(model: Pretrained, cells: Cells, device: torch.device | str = "cpu") -> Embeddings:
+    """Encode a study; without a contrast (a decoder's directory) the projections are the outputs."""
+    pooled = _pooled(model.encoder().to(device), cells, device)
+    weights = [model.tensors.get(f"contrast.projections.{name}.weight") for name in LAYERS]
+    a, b = (pooled[name] if w is None else pooled[name] @ w.numpy().T for name, w in zip(LAYERS, weights, strict=True))
+    return Embeddings(pooled, (a, b))
+
+
+def untrained(model: Pretrained, cells: Cells, seed: int, device: torch.device | str = "cpu") -> dict[str, np.ndarray]:
+    """The outputs of the same encoder before its first step."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        encoder = Zorro(model.encoder().config, len(model.genes)).eval()
+    return _pooled(encoder.to(device), cells, device)
+
+
+def _pooled(encoder: Zorro, cells: Cells, device: torch.device | str) -> dict[str, np.ndarray]:
+    config = encoder.config
+    rng = np.random.default_rng(0)
+    parts: dict[str, list[np.ndarray]] = {}
+    for first in range(0, len(cells), _BATCH):
+        rows = np.arange(first, min(first + _BATCH, len(cells)))
+        batch = batch_of(
+            cells, rows, config.modalities, max_genes=config.max_genes, truncation=config.truncation, rng=rng
+        )
+        for name, pooled_BD in pooled_of(encoder, batch.to(device)).items():
+            parts.setdefault(name, []).append(pooled_BD)
+    return {name: np.concatenate(pieces) for name, pieces in parts.items()}
+
+
+def _variable(studies: Iterable[Cells], genes_G: np.ndarray) -> np.ndarray:
+    """The `MOST_GENES` genes whose log values vary most within studies, ascending."""
+    if len(genes_G) <= MOST_GENES:
+        return genes_G
+    variance_G = sum(log_layers(cells, genes_G).var(axis=0).sum(axis=1) for cells in studies)
+    return np.sort(genes_G[np.argsort(-np.asarray(variance_G), kind="stable")[:MOST_GENES]])
+
+
+def _retrieve(figures: _Figures, of: str, pairs: Sequence[Pair], *, scale: bool = False) -> None:
+    found = [probes.retrieval(probes.directions(a, scale=scale), probes.directions(b, scale=scale)) for a, b in pairs]
+    top1, rank = np.mean(found, axis=0)
+    figures.add(TOP1, of, float(top1))
+    figures.add(RANK, of, float(rank))
+
+
+def _probe(
+    figures: _Figures,
+    by_name: Mapping[str, Sequence[np.ndarray]],
+    cells: Cells,
+    clock: tuple[pd.Series, bool] | None,
+    seed: int,
+) -> None:
+    """Probes of one study; labels that fewer than ten cells have are left out, and a study with one label."""
+    label_N = cells.obs[names.CELL_TYPE].to_pandas()
+    known_N = label_N.map(label_N.value_counts()).fillna(0).to_numpy() >= 2 * probes.FOLDS
+    several = label_N[known_N].nunique() > 1
+    if clock is not None:
+        time_N = clock[0].reindex(cells.obs["cell_id"].to_pylist()).to_numpy(float)
+        timed_N = np.isfinite(time_N)
+        targets_NT = probes.time_targets(time_N[timed_N], is_cycle=clock[1])
+    for name, values in by_name.items():
+        if several:
+            labels = label_N[known_N].to_numpy(str)
+            found = [probes.label_accuracy(x_ND[known_N], labels, seed=seed) for x_ND in values]
+            figures.add(LABEL, name, float(np.mean(found)))
+        if clock is not None:
+            found = [probes.explained(x_ND[timed_N], targets_NT, seed=seed) for x_ND in values]
+            figures.add(TIME, name, float(np.mean(found)))
+
+
+def _mix(figures: _Figures, everything: Mapping[str, Sequence[np.ndarray]]) -> None:
+    """Mixing of all judged studies; an output that each study has of its own (PCA of itself) is no common space."""
+    for name, parts in everything.items():
+        if len(parts) > 1 and name != OWN:
+            groups_N = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+            figures.add(MIXING, name, probes.mixing(np.concatenate(parts), groups_N))
+
+
+def _note(models: Sequence[Pretrained], n_cells: int, d_model: int) -> str:
+    return (
+        f"{n_cells} cells; {len(models)} models, one of each seed; all of {d_model} dimensions. Means over studies "
+        "and 95 % of a bootstrap over studies. Retrieval: among the study's cells, about their mean. Probes: within a "
+        "study, on cells left out. Mixing: inverse Simpson index of the study among 30 neighbours, 0 to 1; studies "
+        "that share no cell type should not mix."
+    )

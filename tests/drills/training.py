@@ -27,8 +27,15 @@ from velocorpus.corpus.plan import Splits
 from velocorpus.model.pretrained import load_pretrained  # noqa: F401 - what a child would import
 from velocorpus.training.pretrain import pretrain  # noqa: F401
 
-MODEL = {"d_model": 32, "n_layers": 1, "n_heads": 2, "max_genes": 24, "truncation": "sample", "dropout": 0.1}
-PRETRAIN = {"steps": 40, "batch_cells": 16, "chunk_cells": 8, "checkpoint_steps": 3, "validate_steps": 10}
+MODEL = {"d_model": 16, "n_layers": 1, "n_heads": 2, "max_genes": 12, "truncation": "sample", "dropout": 0.1}
+PRETRAIN = {
+    "steps": 20,
+    "warmup_steps": 2,
+    "batch_cells": 8,
+    "chunk_cells": 4,
+    "checkpoint_steps": 2,
+    "validate_steps": 5,
+}
 
 
 def start(folder: Path, name: str, n_ranks: int) -> list[int]:
@@ -117,7 +124,7 @@ def main() -> None:
     print("| ranks | signal | times | steps done when it came | steps saved | same bytes |\n|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        counts = [make_counts(folder, s, seed=ord(s), n_cells=120, genes=HUMAN[:80]) for s in "abv"]
+        counts = [make_counts(folder, s, seed=ord(s), n_cells=60, genes=HUMAN[:80]) for s in "abv"]
         make_corpus(folder / "corpus", counts, splits=Splits(("study_v",)))
         (folder / "config.yaml").write_text(json.dumps({"model": MODEL, "pretrain": PRETRAIN}))
         few = max(1, n // 4)

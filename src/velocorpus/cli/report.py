@@ -35,6 +35,17 @@ def curves(
     loss_curves(metrics, out)
 
 
+@app.command("metrics")
+def metrics_command(
+    metrics: Annotated[Path, typer.Argument(help="metrics.jsonl of a model.")],
+    out: Annotated[Path, typer.Option(help="The figure to write, PNG or SVG.")],
+) -> None:
+    """Every metric of one model's training: losses, temperature, retrieval, alignment, uniformity."""
+    from velocorpus.evaluation.figures import metric_panels
+
+    metric_panels(metrics, out)
+
+
 @app.command("summary")
 def summary(
     tables: Annotated[list[Path], typer.Argument(help="Tables of results (JSON), in the order to show them.")],

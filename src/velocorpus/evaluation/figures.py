@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from velocorpus.errors import UserMistake
 from velocorpus.evaluation.table import Table
-from velocorpus.files import replacing
+from velocorpus.files import open_text, parse_json, replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,6 +36,27 @@ def bars(
     axes[0].set_yticks(range(len(rows)), names)
     axes[0].invert_yaxis()
     figure.suptitle(title, fontsize=10)
+    save(figure, path)
+
+
+def metric_panels(metrics: Path | str, path: Path | str) -> None:
+    """One panel for each metric of a model's `metrics.jsonl`: a line of the training steps, dots of the validations."""
+    from matplotlib.figure import Figure
+
+    with open_text(metrics) as lines:
+        rows = [parse_json(line, metrics) for line in lines]
+    names = sorted({name for row in rows for name, value in row.items() if isinstance(value, float)})
+    if not names:
+        raise UserMistake(f"{metrics} has no metrics; give a model's metrics.jsonl.")
+    figure = Figure(figsize=(12, 2.2 * -(-len(names) // 4)), layout="constrained")
+    for i, name in enumerate(names):
+        axis = figure.add_subplot(-(-len(names) // 4), 4, i + 1)
+        for split, style in (("train", {"color": "#8c8c8c", "linewidth": 1}), ("validation", {"marker": "o"})):
+            points = [(row["step"], row[name]) for row in rows if row.get("split") == split and name in row]
+            if points:
+                axis.plot(*zip(*points, strict=True), label=split, markersize=3, **style)
+        axis.set_title(name, fontsize=8)
+        axis.tick_params(labelsize=7)
     save(figure, path)
 
 

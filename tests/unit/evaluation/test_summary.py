@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from velocorpus.errors import UserMistake
+from velocorpus.evaluation.figures import metric_panels
 from velocorpus.evaluation.summary import loss_curves, read_tables, to_html, to_text
 from velocorpus.evaluation.table import Table, Value
 from velocorpus.outcomes.outcome import write_outcome
@@ -56,3 +57,7 @@ def test_curves_are_drawn_with_whatever_was_validated(tmp_path):
     metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
     loss_curves([metrics], tmp_path / "curves.png")
     assert (tmp_path / "curves.png").stat().st_size > 1000
+    metric_panels(metrics, tmp_path / "panels.svg")
+    drawn = (tmp_path / "panels.svg").read_text()
+    assert "<!-- loss -->" in drawn
+    assert "<!-- cosine -->" in drawn

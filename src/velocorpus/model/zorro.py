@@ -151,7 +151,7 @@ class Zorro(nn.Module):
         return ZorroOutput(lacking | tokens, offsets, fusion_BFD, self.pooling(streams, plan, n_cells), present)
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Compile the blocks, given `nn.Module.compile`'s arguments; batches are planned outside of what is compiled."""
+        """Compile the blocks, with `nn.Module.compile`'s arguments; batches are planned outside of them."""
         for block in self.blocks:
             block.compile(*args, **kwargs)
 

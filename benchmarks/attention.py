@@ -151,6 +151,7 @@ def main() -> None:
     parser.add_argument("--cells", type=int, default=1, help="in a batch of equal lengths")
     parser.add_argument("--counts", help="a counts.h5ad, for the lengths of real cells")
     parser.add_argument("--real-cells", type=int, default=8)
+    parser.add_argument("--what", nargs="*", default=["attention", "block"])
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--kernels", nargs="*", default=["auto"], help="of ours: auto, sdpa, flash, flex")
@@ -174,7 +175,7 @@ def main() -> None:
         plans = {name: ours(lengths, name, device) for name in chosen}
         plans |= {"SDPA": Dense(lengths, sdpa, device), "einsum": Dense(lengths, einsum, device)}
         runs = {name: cases(plan, block, tokens, fusion) for name, plan in plans.items()}
-        for what in ("attention", "block"):
+        for what in given.what:
             reference = plans["einsum"]
             expected = []
             for part in runs["einsum"][what]():

@@ -193,6 +193,13 @@ class PretrainConfig(Section):
         description="Each batch of one study, so that telling studies apart wins no contrast; or of all.",
     )
     mask_rate: float = Field(0.15, gt=0, lt=1, description="Share of a cell's genes whose values are hidden.")
+    thin_least: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="In training each layer of a cell keeps a random share of its molecules, between this and 1, so "
+        "that depth does not tell which views belong together; 1 keeps all.",
+    )
     seed: int = Field(0, description="Weights, masks and the order of cells.")
     checkpoint_steps: int = Field(100, ge=1, description="A checkpoint every so many steps.")
     keep_checkpoints: int = Field(2, ge=1, description="Older checkpoints are removed.")

@@ -24,6 +24,13 @@ class LayerTokens:
         """`offsets` on the CPU; for a batch that came from there nobody waits for the device."""
         return self.offsets.cpu() if self.host_offsets is None else self.host_offsets
 
+    def to(self, device: torch.device | str) -> "LayerTokens":
+        """The same layer on another device."""
+        genes_T, counts_T, offsets, totals_B = (
+            x.to(device, non_blocking=True) for x in (self.genes_T, self.counts_T, self.offsets, self.totals_B)
+        )
+        return LayerTokens(genes_T, counts_T, offsets, totals_B, self.bounds)
+
 
 @dataclass(frozen=True)
 class CellBatch:
@@ -37,13 +44,7 @@ class CellBatch:
 
     def to(self, device: torch.device | str) -> "CellBatch":
         """The same batch on another device."""
-        layers = {
-            name: LayerTokens(
-                *(t.to(device, non_blocking=True) for t in (x.genes_T, x.counts_T, x.offsets, x.totals_B)),
-                host_offsets=x.host_offsets if x.offsets.device.type != "cpu" else x.offsets,
-            )
-            for name, x in self.layers.items()
-        }
+        layers = {name: x.to(device) for name, x in self.layers.items()}
         return CellBatch(layers, self.rows_B.to(device, non_blocking=True))
 
 

@@ -12,6 +12,7 @@ from velocorpus.data.batch import CellBatch
 from velocorpus.model.heads import Contrast, MaskedExpression, Views
 from velocorpus.model.zorro import Zorro
 from velocorpus.training.corrupt import corrupt
+from velocorpus.training.thin import thin
 
 Hidden = dict[str, torch.Tensor]
 
@@ -32,6 +33,8 @@ class Pretraining(nn.Module):
     def corrupted(self, batch: CellBatch, rng: torch.Generator) -> tuple[CellBatch, Hidden]:
         """The batch as the encoder may see it, and which values are hidden."""
         model = self.encoder.config
+        if self.training and self.config.thin_least < 1:
+            batch = thin(batch, model.modalities, self.config.thin_least, rng)
         return corrupt(
             batch,
             model.modalities,

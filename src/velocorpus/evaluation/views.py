@@ -24,11 +24,15 @@ class Components:
 
     @classmethod
     def of(cls, x_NG: np.ndarray, n: int) -> "Components":
-        """The first `n` components, or as many as there are, by the eigenvectors of the covariance: exact."""
+        """The first `n` components, or as many as there are, exact: by eigenvectors of the smaller Gram matrix."""
         mean_G = x_NG.mean(axis=0)
         centred_NG = (x_NG - mean_G).astype(np.float64)
-        axes_GD = np.linalg.eigh(centred_NG.T @ centred_NG)[1][:, ::-1][:, :n]
-        return cls(mean_G, axes_GD)
+        if len(x_NG) > x_NG.shape[1]:
+            return cls(mean_G, np.linalg.eigh(centred_NG.T @ centred_NG)[1][:, ::-1][:, :n])
+        # One cell's direction is lost to the mean.
+        left_ND = np.linalg.eigh(centred_NG @ centred_NG.T)[1][:, :0:-1][:, :n]
+        axes_GD = centred_NG.T @ left_ND
+        return cls(mean_G, axes_GD / np.linalg.norm(axes_GD, axis=0))
 
     def project(self, x_NG: np.ndarray) -> np.ndarray:
         """Scores (N, D), float64."""

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from velocorpus.evaluation import probes
 from velocorpus.evaluation.views import Baselines, Canonical, Components
@@ -14,8 +15,9 @@ def two_views(n: int, shared: float = 1.0) -> np.ndarray:
     return np.einsum("ns,sgl->ngl", state, loadings) + 0.1 * RNG.standard_normal((n, 20, 2))
 
 
-def test_components_are_those_of_the_singular_vectors():
-    x = RNG.standard_normal((60, 8)) * np.arange(1, 9)
+@pytest.mark.parametrize("shape", [(60, 8), (8, 60)], ids=["more cells than genes", "fewer"])
+def test_components_are_those_of_the_singular_vectors(shape):
+    x = RNG.standard_normal(shape) * np.arange(1, shape[1] + 1)
     found = Components.of(x, 3).project(x)
     expected = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)
     np.testing.assert_allclose(np.abs(found), np.abs(expected[0][:, :3] * expected[1][:3]), atol=1e-8)

@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from velocorpus.config import FinetuneConfig, PretrainConfig
 from velocorpus.errors import TryLater, UserMistake
 from velocorpus.training import checkpoint
 from velocorpus.training.loop import Schedule, gradients_of, make_optimizer, train
+from velocorpus.training.records import Metrics
 
 
 class Killed(Exception):
@@ -146,6 +148,12 @@ def test_a_signal_ends_the_run_after_its_step_saved_to_be_tried_again(tmp_path, 
     run(tmp_path / "stopped")
     assert (tmp_path / "whole/metrics.jsonl").read_bytes() == (tmp_path / "stopped/metrics.jsonl").read_bytes()
     assert signal.getsignal(getattr(signal, name)) == signal.SIG_DFL
+
+
+def test_tensorboard_is_refused_where_it_is_not_installed(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(UserMistake, match="pip install tensorboard"):
+        Metrics(tmp_path / "metrics.jsonl", 0, board=tmp_path / "board")
 
 
 def test_speed_is_told_apart_from_the_metrics(tmp_path):

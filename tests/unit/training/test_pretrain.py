@@ -21,7 +21,7 @@ from velocorpus.training.corrupt import corrupt
 from velocorpus.training.objective import Pretraining
 from velocorpus.training.pretrain import pretrain
 from velocorpus.training.ranks import World
-from velocorpus.training.validation import retrieval, validate, validation_batches
+from velocorpus.training.validation import retrieval, validate, validation_batches, warning
 from velocorpus.training.verify import verify
 
 GENES = HUMAN[:60]
@@ -88,7 +88,7 @@ def test_weights_that_were_changed_do_not_verify(corpus, tmp_path):
     pretrain(corpus, MODEL, PRETRAIN, tmp_path / "out")
     weights = tmp_path / "out/model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-4] + b"\0\0\0\1")
-    with pytest.raises(UserMistake, match="is not the file that training.json names"):
+    with pytest.raises(UserMistake, match="is not the file that training"):
         verify(tmp_path / "out", corpus)
 
 
@@ -191,6 +191,13 @@ def test_retrieval_of_equal_views_is_perfect_and_of_collapsed_views_is_none():
     assert retrieval(views, views) == (1.0, 1.0)
     same = torch.ones(9, 4) / 2
     assert retrieval(same, same) == (0.0, 0.0)
+
+
+def test_collapse_and_retrieval_by_chance_are_warned_of():
+    good = {"uniformity_spliced": -2.0, "uniformity_fusion": -3.0, "validation_retrieval_rank": 0.7}
+    assert warning(good, 100) is None
+    assert warning(good | {"uniformity_fusion": -0.01}, 100) == "the outputs have collapsed, uniformity_fusion is -0.01"
+    assert "by chance (mean rank 0.550)" in str(warning(good | {"validation_retrieval_rank": 0.55}, 100))
 
 
 def test_validation_hides_the_same_genes_each_time(corpus):

@@ -99,7 +99,10 @@ def ours(lengths: Lengths, kernels: str, device: str) -> object:
 def cases(plan, block: Block, tokens: dict[str, torch.Tensor], fusion: torch.Tensor) -> dict[str, Callable]:
     """What is timed, by level: a function that goes forward and backward and gives outputs and gradients."""
     streams = [x.detach() for x in plan.place(tokens, fusion)]
-    weights = [x.detach() for x in plan.place({m: x.cos() for m, x in tokens.items()}, fusion.cos())]
+    # Gradients of the outputs: none at padding, as in a model.
+    rows = [torch.zeros_like(x, requires_grad=True) for x in streams]
+    own, fused = plan.take(rows)
+    weights = torch.autograd.grad([*own.values(), fused], rows, [x.cos() for x in (*tokens.values(), fusion)])
     with torch.no_grad():
         qkv = [torch.stack(block.project(x), 1) for x in streams]
 

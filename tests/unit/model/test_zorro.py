@@ -1,6 +1,7 @@
 """Zorro against its dense twin, its leaks (none), and what must change nothing."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -201,6 +202,15 @@ def one_cell(x: LayerTokens, b: int) -> LayerTokens:
     return LayerTokens(
         x.genes_T[start:end], x.counts_T[start:end], torch.tensor([0, int(end - start)]), x.totals_B[b : b + 1]
     )
+
+
+@pytest.mark.parametrize("forward", [split, lambda *given: packed(*given, kernel=lambda q, *_: torch.empty_like(q))])
+def test_a_forward_pass_waits_for_no_device(forward, monkeypatch):
+    """Tensors on the meta device have no numbers: whoever reads one fails."""
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda _: False)
+    output = forward(model().to("meta"), batch().to("meta"))
+    assert output.pooled[names.GLOBAL].shape == (5, 16)
 
 
 def test_the_total_token_heads_each_cells_tokens():

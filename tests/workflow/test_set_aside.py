@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+import pyarrow.compute as pc
 import pysam
 import pytest
 
@@ -195,7 +196,9 @@ exec {velocorpus} "$@"
 
 @pytest.mark.slow
 def test_what_no_table_shows_sets_aside_until_it_is_asked_again(tmp_path):
-    write_sample(SMALL, SMALL.sample("counted"), tmp_path / "files")
+    """And doublet scores, which are asked for here and want more cells and genes, reach the shards."""
+    plan = dataclasses.replace(SMALL.sample("counted"), n_cells=120)
+    write_sample(dataclasses.replace(SMALL, n_genes=300), plan, tmp_path / "files")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -205,6 +208,7 @@ def test_what_no_table_shows_sets_aside_until_it_is_asked_again(tmp_path):
     samples = "sample\tstudy\torganism\tquantifier\treference\tchemistry\tskip\n"
     samples += "\n".join(f"{name}\ts\thuman\timport\t\t\t{skip.get(name, '')}" for name in units)
     write_tables(tmp_path, samples, "\n".join(["sample\tunit\tpath", *(f"{n}\tu\t{p}" for n, p in units.items())]))
+    (tmp_path / "config.yaml").write_text(TABLES["config.yaml"].replace("cells: {", "cells: {score_doublets: true, "))
     (tmp_path / "references.tsv").write_text("reference\torganism\tgtf\n")
     stand_in = tmp_path / "bin/velocorpus"
     stand_in.parent.mkdir()
@@ -233,7 +237,10 @@ def test_what_no_table_shows_sets_aside_until_it_is_asked_again(tmp_path):
         run(tmp_path, "velocorpus", "again")
         jobs = make_corpus(tmp_path)
     assert {sample for _, sample in jobs if sample} == {"far", "killed", "left"}
-    assert set(Corpus(tmp_path / "results/corpus").samples["sample"].to_pylist()) == set(units)
+    cells = Corpus(tmp_path / "results/corpus").read(layers=()).obs
+    assert set(cells["sample"].to_pylist()) == set(units)
+    assert 0 < pc.min(cells["doublet_score"]).as_py() < pc.max(cells["doublet_score"]).as_py() < 1
+    assert cells["doublet_score"].null_count == 0
 
 
 @pytest.mark.slow

@@ -1,7 +1,10 @@
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_reader import DOCS
 
 from velocorpus.corpus.encoding import (
     BORDER,
@@ -81,6 +84,19 @@ def test_bytes_are_those_of_the_contract():
     assert layer.frequent.bytes.tolist() == [5, 8, 254, 255, 4]
     assert layer.rare.bytes.tolist() == [5, 255, 4]
     assert layer.more.bytes.tolist() == [0, 255, 0, 255, 255, 85]
+
+
+def test_the_documented_example_is_what_the_code_writes():
+    text = re.search(r"    tokens +100 .*?\n\n", DOCS.read_text(encoding="utf-8"), re.DOTALL)[0]
+    said = {
+        line.split()[0]: line.split("gaps")[0].split("numbers")[0].split()[1:] for line in text.strip().splitlines()
+    }
+    tokens, counts = ([int(number) for number in said[name]] for name in ("tokens", "counts"))
+    layer, *_ = encode([{token - 100: count for token, count in zip(tokens, counts, strict=True)}])
+    assert layer.frequent.bytes.tolist() == [int(byte) for byte in said["frequent"]]
+    value, times, n, last = said["rare"]
+    assert (times, layer.rare.bytes.tolist()) == ("×", [int(value)] * int(n) + [int(last)])
+    assert layer.more.bytes.tolist() == [int(byte) for byte in said["more"]]
 
 
 def test_genes_that_are_not_kept_are_left_out():

@@ -19,7 +19,8 @@ from torch.nn import functional as F
 from velocorpus import names
 
 WASTE = 0.08  # rows of padding over rows of tokens that a bucket may have
-SMALL = 4  # a bucket of fewer cells grows whatever it wastes: kernels on one cell are slower than padding
+SMALL = 4  # a bucket of fewer short cells grows whatever it wastes: kernels on one cell are slower than padding
+LONG = 512  # a cell of so many tokens keeps a kernel busy by itself
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,8 @@ def plan_layout(offsets: torch.Tensor, device: torch.device | str = "cpu") -> La
         while last < len(order):
             longest = lengths[order[last]]
             rows = longest * (last + 1 - first)
-            if rows > (1 + WASTE) * (tokens + longest) and last - first >= SMALL:
+            enough = last - first >= SMALL or longest >= LONG
+            if enough and rows > (1 + WASTE) * (tokens + longest):
                 break
             tokens += longest
             last += 1

@@ -20,6 +20,11 @@ def test_a_layout_gives_every_token_a_row_of_its_own_and_wastes_little(seed):
     assert layout.n_rows <= (1 + WASTE) * sum(lengths) + SMALL * max(lengths)
 
 
+def test_long_cells_stand_alone_rather_than_beside_padding():
+    buckets = plan_layout(offsets_of([600, 2000])).buckets
+    assert [(b.n_cells, b.length, b.attend_N11L) for b in buckets] == [(1, 600, None), (1, 2000, None)]
+
+
 def test_cells_of_one_length_need_no_mask():
     (bucket,) = plan_layout(offsets_of([7, 7, 7])).buckets
     assert bucket.attend_N11L is None

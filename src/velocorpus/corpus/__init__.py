@@ -1,5 +1,6 @@
-"""The corpus in Arrow: its format, how it is built and grows, and how it is read (reading needs numpy and
-pyarrow only).
+"""The corpus in Arrow. Here: its format and how it is read (by numpy and pyarrow alone) and checked.
+
+`building` makes one from counts, `changing` changes one that stands, `sharing` brings one to a bucket and back.
 """
 
 from importlib import import_module

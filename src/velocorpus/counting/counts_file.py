@@ -5,6 +5,7 @@ convention; `var` is indexed by Ensembl gene id without version, with `symbol` a
 `{sample}:{barcode}`; `uns["velocorpus"]` says what it was made from. See docs/data-format.md.
 """
 
+import gc
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -112,7 +113,10 @@ def _pieces(path: Path | str, check: bool, most: int) -> Iterator[ad.AnnData]:
         if check and len(bounds) == 2:
             _check(path, outline, content_digest(adata))
         yield adata
-        del adata  # else it stays while the next is read
+        # An AnnData and its layers hold each other: the piece would stay while the next is read.
+        del adata
+        if stop < outline.n_obs:
+            gc.collect()
 
 
 # Where an outline says up to which count its cells reach.

@@ -1,6 +1,6 @@
 """How much an encoder's outputs tell of sequencing depth, untrained, trained, and trained on thinned layers.
 
-    python benchmarks/depth.py CORPUS [--steps 300] [--least 0.1] [--work DIR]
+    python benchmarks/depth.py CORPUS [--steps 300] [--least 0.1] [--cells 1000] [--max-genes 128] [--work DIR]
 
 Cells of the studies that training did not see, each study centred on its own mean, so that differences between studies
 count for nothing. Depth is the log of the layer's own total; for fusion and global of both. `probe` is the R² of a
@@ -32,13 +32,16 @@ SPLITS = ("validation", "test")
 RETRIEVAL = "validation_retrieval_rank"
 
 
-def outputs(encoder: Zorro, corpus: Corpus) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray]:
+def outputs(
+    encoder: Zorro, corpus: Corpus, n_cells: int
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray]:
     """Pooled outputs (N, D) and log totals (N,) by name, and each cell's study."""
     config, pooled, depth, studies = encoder.config, {}, {}, []
     for split in SPLITS:
         cells = corpus.read(split, layers=config.modalities)
-        studies += cells.obs[names.STUDY].to_pylist()
-        for rows in np.array_split(np.arange(len(cells)), max(1, len(cells) // 64)):
+        chosen = np.linspace(0, len(cells), min(n_cells, len(cells)), endpoint=False).astype(np.int64)
+        studies += cells.obs[names.STUDY].take(chosen).to_pylist()
+        for rows in np.array_split(chosen, max(1, len(chosen) // 64)):
             how = {"max_genes": config.max_genes, "truncation": config.truncation, "rng": np.random.default_rng(0)}
             batch = batch_of(cells, rows, config.modalities, **how)
             with torch.no_grad():
@@ -64,27 +67,31 @@ def main() -> None:
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--config", type=Path, default=Path("config/models/tiny.yaml"))
     parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--batch-cells", type=int, default=64)
+    parser.add_argument("--max-genes", type=int, default=128)
+    parser.add_argument("--cells", type=int, default=1000, help="judged, of each split")
     parser.add_argument("--least", type=float, default=0.1)
     parser.add_argument("--work", type=Path, help="keeps the models here; a model that is there is not trained again")
     given = parser.parse_args()
     corpus, config = Corpus(given.corpus), parse(TrainingConfig, yaml.safe_load(given.config.read_text()), "config")
+    shape = config.model.model_copy(update={"max_genes": given.max_genes})
     torch.manual_seed(0)
-    encoders = {"untrained": (Zorro(config.model, len(corpus.genes)).eval(), float("nan"))}
+    encoders = {"untrained": (Zorro(shape, len(corpus.genes)).eval(), float("nan"))}
     with tempfile.TemporaryDirectory() as folder:
         for name, least in (("trained", 1.0), (f"thinned to {given.least:g}", given.least)):
             out = (given.work or Path(folder)) / f"least{least:g}"
-            how = config.pretrain.model_copy(update={"steps": given.steps, "thin_least": least})
-            pretrain(given.corpus, config.model, how, out, resume=True)
+            changed = {"steps": given.steps, "batch_cells": given.batch_cells, "thin_least": least}
+            pretrain(given.corpus, shape, config.pretrain.model_copy(update=changed), out, resume=True)
             model = load_pretrained(out)
             encoders[name] = model.encoder(), model.training["metrics"].get(RETRIEVAL, float("nan"))
     print(
         "| encoder | retrieval, mean rank | "
-        + " | ".join(f"{x}: probe | axis" for x in (*config.model.modalities, names.FUSION, names.GLOBAL))
+        + " | ".join(f"{x}: probe | axis" for x in (*shape.modalities, names.FUSION, names.GLOBAL))
         + " |"
     )
-    print("|---|" + "--:|" * (2 * len(config.model.modalities) + 5))
+    print("|---|" + "--:|" * (2 * len(shape.modalities) + 5))
     for name, (encoder, rank) in encoders.items():
-        pooled, depth, studies = outputs(encoder, corpus)
+        pooled, depth, studies = outputs(encoder, corpus, given.cells)
         cells = []
         for output, x_ND in pooled.items():
             x_ND, y_N = within(x_ND, studies), within(depth[output], studies)

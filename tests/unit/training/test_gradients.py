@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+from dataclasses import dataclass, field
 
 import pytest
 import torch
@@ -46,6 +47,49 @@ def test_chunks_give_the_loss_and_the_gradients_of_the_whole_batch(weights):
     largest = max(float(gradient.abs().max()) for gradient in at_once.values())
     for name, gradient in in_pieces.items():
         assert torch.allclose(gradient, at_once[name], rtol=1e-3, atol=1e-5 * largest), name
+
+
+@dataclass(frozen=True)
+class Heard(World):
+    """A rank in this process: what each rank says is kept in `said` by rank and turn, and heard in the next round."""
+
+    said: dict[tuple[int, int], torch.Tensor] = field(default_factory=dict)
+    turns: list[int] = field(default_factory=list)
+
+    def all_say(self, x: torch.Tensor) -> list[torch.Tensor]:
+        turn = len(self.turns)
+        self.turns.append(turn)
+        heard = [self.said.get((rank, turn), x) for rank in range(self.size)]
+        self.said[self.rank, turn] = x.detach().clone()
+        return [x.detach() if rank == self.rank else heard[rank] for rank in range(self.size)]
+
+    def gathered(self, x_B: torch.Tensor) -> torch.Tensor:
+        return torch.cat(self.all_say(x_B))
+
+    def summed(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.stack(self.all_say(x)).sum(0)
+
+
+@pytest.mark.parametrize("weights", WEIGHTS)
+def test_the_gradients_of_two_ranks_add_up_to_those_of_one_process(weights):
+    net = objective(**weights)
+    expected = Gradients(net, seed=1, world=World())(chunks(), 3)
+    alone = gradients_in(net)
+    said: dict[tuple[int, int], torch.Tensor] = {}
+    # What a rank says does not depend on what it hears, so in the second round both have heard all.
+    for _ in range(2):
+        added: dict[str, torch.Tensor] = {}
+        for rank in range(2):
+            net.zero_grad()
+            values = Gradients(net, seed=1, world=Heard(rank, 2, said=said))(chunks(rank, 2), 3)
+            for name, gradient in gradients_in(net).items():
+                added[name] = added[name] + gradient if name in added else gradient
+    for name, value in values.items():
+        assert torch.allclose(value, expected[name], rtol=1e-4, atol=1e-6), name
+    assert added.keys() == alone.keys()
+    largest = max(float(gradient.abs().max()) for gradient in alone.values())
+    for name, gradient in added.items():
+        assert torch.allclose(gradient, alone[name], rtol=1e-3, atol=1e-5 * largest), name
 
 
 def test_dropout_falls_the_same_in_both_passes():
@@ -141,6 +185,7 @@ def test_two_ranks_draw_the_chunks_of_one_also_after_a_resume_with_another_numbe
 
 CHILD = """
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 import torch
 torch.set_num_threads(1)

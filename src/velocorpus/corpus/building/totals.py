@@ -7,7 +7,6 @@ genes, that says why: so the manifest can list it as missing without anyone read
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -84,11 +83,18 @@ def read_sample(path: Path | str, *, check: bool = True) -> tuple[str, Iterator[
     if Path(path).suffix != ".json":
         pieces = read_pieces(path, check=check)
         first = next(pieces)
-        return str(first.uns[names.UNS]["sample"]), chain((first,), pieces), ""
+        return str(first.uns[names.UNS]["sample"]), _with(first, pieces), ""
     outcome = read_outcome(path)
     if outcome.state != "ok":
         return outcome.sample, iter(()), outcome.reason or f"{outcome.state} without a reason"
     return outcome.sample, _expected(outcome, path, read_pieces(counts_of(path), check=check)), ""
+
+
+def _with(first: Any, others: Iterator[Any]) -> Iterator[Any]:
+    """Both; `itertools.chain` would hold the first piece to the end."""
+    yield first
+    del first
+    yield from others
 
 
 def _expected(outcome: Outcome, path: Path | str, pieces: Iterator[Any]) -> Iterator[Any]:

@@ -8,7 +8,6 @@ from cells import batch, layer, model
 from torch.nn import functional as F
 
 from velocorpus import names
-from velocorpus.data.batch import CellBatch
 from velocorpus.model.plans import plan_of
 
 S, U = names.SPLICED, names.UNSPLICED
@@ -45,17 +44,11 @@ def test_gradients_under_bf16_autocast_point_where_those_in_float32_do():
 
 def test_a_total_enters_exactly_under_autocast():
     """In bf16 totals of 1,000 and 1,004 would be one."""
-    net = model()
-    cells = layer([1], n_genes=1)
-    more = CellBatch({S: cells}, torch.arange(1)), CellBatch({S: layer([1], n_genes=1)}, torch.arange(1))
-    more[0].layers[S].totals_B.fill_(1000)
-    more[1].layers[S].totals_B.fill_(1004)
+    embedding, seen = model().embeddings[S], []
+    embedding.value[0].register_forward_hook(lambda _, __, output: seen.append(output[0]))
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        linear = net.embeddings[S].value[0]
-        seen = []
-        linear.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0][0]))
-        for one in more:
-            net.embeddings[S](one.layers[S])
+        for total in (1000.0, 1004.0):
+            embedding(replace(layer([1]), totals_B=torch.tensor([total])))
     assert seen[0].dtype == torch.float32
     assert not torch.equal(*seen)
 

@@ -10,6 +10,7 @@ queries, H = heads, K = dimension of a head, D = model dimension.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from torch.utils.checkpoint import checkpoint
 
 from velocorpus import names
 from velocorpus.config import ModelConfig
+from velocorpus.corpus.vocabulary import Vocabulary
 from velocorpus.data.batch import CellBatch
 from velocorpus.model.embeddings import LayerEmbedding
 from velocorpus.model.plans import Plan, choose, compute_dtype, plan_of
@@ -154,6 +156,23 @@ class Zorro(nn.Module):
         """Compile the blocks, with `nn.Module.compile`'s arguments; batches are planned outside of them."""
         for block in self.blocks:
             block.compile(*args, **kwargs)
+
+    @classmethod
+    def from_pretrained(cls, where: Path | str, *, revision: str | None = None) -> "Zorro":
+        """The encoder of a model directory, or of a model on the Hugging Face hub by its id `owner/name`, to evaluate.
+
+        `revision` is a commit, tag or branch on the hub. What it refuses is `load_pretrained`'s.
+        """
+        from velocorpus.model.pretrained import load_pretrained  # it builds on this module
+
+        return load_pretrained(where, revision=revision).encoder()
+
+    def save_pretrained(self, directory: Path | str, genes: Vocabulary, training: Mapping[str, Any]) -> None:
+        """Write the encoder's directory, whole or not at all: its genes by token, and what it learned from."""
+        from velocorpus.model.pretrained import save_pretrained  # it builds on this module
+
+        config = {"kind": "encoder", "encoder": self.config.model_dump(mode="json")}
+        save_pretrained(directory, {"encoder": self}, config, genes, training)
 
     def _start_modalities_alike(self) -> None:
         """Let every modality start with the first one's weights: a gene is the same gene in each of them.

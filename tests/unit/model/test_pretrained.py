@@ -8,7 +8,8 @@ from cells import batch, model
 
 from velocorpus.corpus.vocabulary import Vocabulary
 from velocorpus.errors import UserMistake
-from velocorpus.model.pretrained import WEIGHTS_FILE, load_pretrained, save_pretrained
+from velocorpus.model.pretrained import WEIGHTS_FILE, load_pretrained
+from velocorpus.model.zorro import Zorro
 
 huggingface_hub = pytest.importorskip("huggingface_hub")
 
@@ -18,14 +19,13 @@ def directory(tmp_path):
     zorro = model()
     genes = [f"ENSG{i:011d}" for i in range(zorro.n_genes)]
     vocabulary = Vocabulary(genes, genes, ["human"] * len(genes), np.ones(len(genes), bool))
-    config = {"kind": "encoder", "encoder": zorro.config.model_dump(mode="json")}
-    save_pretrained(tmp_path / "encoder", {"encoder": zorro}, config, vocabulary, {})
+    zorro.save_pretrained(tmp_path / "encoder", vocabulary, {})
     return tmp_path / "encoder"
 
 
 def test_a_saved_encoder_gives_the_same_outputs(directory):
     with torch.no_grad():
-        expected, found = model().eval()(batch()), load_pretrained(directory).encoder()(batch())
+        expected, found = model().eval()(batch()), Zorro.from_pretrained(directory)(batch())
     for name, pooled in expected.pooled.items():
         assert torch.equal(found.pooled[name], pooled)
 

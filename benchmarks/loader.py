@@ -6,9 +6,9 @@ python benchmarks/loader.py counts.h5ad [more.h5ad …] --data FOLDER [--peers s
 Every reader has the same cells in the format that it likes best, made once in FOLDER, a process of its own with one
 thread, and turns with the others (ABC ABC ABC). Each delivers every cell once, as spliced and unspliced ids (int32) and
 values (float32) of 256 x 2,048; `packed` delivers ids, values and offsets. CPU time is that of the whole process, all
-threads, over the epoch: opening the data and the first batches (what is compiled) come before. The files are in the
-page cache. An epoch's sum of counts must be the same for all, so that nobody skips work. `--peers` names the Python of
-an environment in which a reader is installed; a reader that cannot be imported is named and left out.
+threads, over its second epoch: what is compiled and memory's first use come before, as in training. The files are in
+the page cache. An epoch's sum of counts must be the same for all, so that nobody skips work. `--peers` names the Python
+of an environment in which a reader is installed; a reader that cannot be imported is named and left out.
 """
 
 import argparse

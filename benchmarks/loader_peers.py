@@ -287,24 +287,14 @@ def total_of(batch: Any) -> tuple[int, float]:
     return len(batch.rows_B), sum(float(one.double().sum()) for one in counts)
 
 
-def warm_up(epoch: Epoch, seed: int) -> None:
-    """Two batches, and whatever threads go on reading after them."""
-    list(itertools.islice(epoch(seed), 2))
-    before = -1.0
-    while time.process_time() - before > 0.005:
-        before = time.process_time()
-        time.sleep(0.2)
-
-
 def measured(epoch: Epoch, seed: int) -> dict[str, float]:
-    """One epoch timed, after a little of another for what is compiled; then once more and summed, to compare."""
-    warm_up(epoch, seed + 1)
+    """An epoch timed after another one, which compiles, fills the allocator's memory and is summed, to compare."""
+    totals = [total_of(batch) for batch in epoch(seed + 1)]
     before, wall = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
     for batch in epoch(seed):
         del batch
     after, wall = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter() - wall
     peak = re.findall(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text())
-    totals = [total_of(batch) for batch in epoch(seed)]
     n_cells, total = (sum(one[i] for one in totals) for i in (0, 1))
     kernel = after.ru_stime - before.ru_stime
     used = {"cpu_s": after.ru_utime - before.ru_utime + kernel, "kernel_s": kernel, "wall_s": wall}

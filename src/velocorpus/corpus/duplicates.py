@@ -59,7 +59,8 @@ class Sketch:
         order = np.lexsort((-sums, hashes))  # of two cells with one barcode the larger
         hashes, sums = hashes[order], sums[order]
         first = np.flatnonzero(np.diff(hashes, prepend=hashes[:1] + np.uint64(1)))[:SIZE]
-        return Sketch(hashes[first], sums[first], np.union1d(self.totals, other.totals)[:SIZE])
+        # Copied: a view would keep the hashes of every cell.
+        return Sketch(hashes[first], sums[first], np.union1d(self.totals, other.totals)[:SIZE].copy())
 
 
 EMPTY = Sketch(np.empty(0, np.uint64), np.empty(0, np.int64), np.empty(0, np.uint64))

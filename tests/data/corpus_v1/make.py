@@ -9,8 +9,8 @@ import tempfile
 
 import pandas as pd
 from corpus_makers import HUMAN, MOUSE, make_corpus, make_counts
-
 from velocorpus.corpus.build import remove
+
 from velocorpus.corpus.plan import Splits
 
 corpus = sys.argv[1]

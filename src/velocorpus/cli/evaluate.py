@@ -24,6 +24,13 @@ def encoder(
     corpus: CorpusPath,
     out: Out,
     truth: Annotated[list[Path] | None, typer.Option(help="truth.h5ad with times of the cells. Repeatable.")] = None,
+    representation: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=cells.h5ad: each array of its obsm is a further row, of the same cells. Repeatable."),
+    ] = None,
+    representations_out: Annotated[
+        Path | None, typer.Option(help="An h5ad to write: what was judged, as obsm, for other tools.")
+    ] = None,
     split: Split = "test",
     max_cells: Annotated[int, typer.Option(min=20, help="Of a study with more cells so many are drawn.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Draws cells, folds and the bootstrap.")] = 0,
@@ -31,12 +38,15 @@ def encoder(
     """The encoder's outputs against PCA and CCA: views found from each other, label, time, mixing."""
     from velocorpus.corpus.reader import Corpus
     from velocorpus.evaluation.encoder import clocks, evaluate_encoder
+    from velocorpus.evaluation.representations import read_representations
     from velocorpus.model.pretrained import load_pretrained
 
     table = evaluate_encoder(
         [load_pretrained(path) for path in model],
         Corpus(corpus),
         clock=clocks(truth or []),
+        given=read_representations(representation or []),
+        written=representations_out,
         split=split,
         max_cells=max_cells,
         seed=seed,

@@ -20,6 +20,7 @@ from velocorpus.corpus.reader import Cells, Corpus
 from velocorpus.data.tokens import batch_of
 from velocorpus.errors import UserMistake
 from velocorpus.evaluation import probes
+from velocorpus.evaluation.representations import Representation, write_representations
 from velocorpus.evaluation.table import Table, Value
 from velocorpus.evaluation.views import OWN, Baselines, Pair
 from velocorpus.model.pretrained import Pretrained
@@ -64,6 +65,8 @@ def evaluate_encoder(
     corpus: Corpus,
     *,
     clock: Clock | None = None,
+    given: Sequence[Representation] = (),
+    written: Path | None = None,
     split: str = "test",
     max_cells: int = 1000,
     seed: int = 0,
@@ -72,7 +75,9 @@ def evaluate_encoder(
     """Judge encoders of one configuration that differ in their seeds; their figures are averaged study by study.
 
     `clock` maps a study to the times of its cells by cell id, and whether it is a cycle; without it time is not asked.
-    Labels are the corpus' `cell_type`. `seed` draws the cells of larger studies, the folds, and the bootstrap.
+    Labels are the corpus' `cell_type`. `given` are other methods' representations of the judged cells, which are probed
+    as ours are; to `written` (h5ad) go all that lie in one space, the first model's of ours. `seed` draws the cells of
+    larger studies, the folds, and the bootstrap.
     """
     for model in models:
         model.expect_genes(corpus.genes)
@@ -83,6 +88,7 @@ def evaluate_encoder(
         raise UserMistake(
             f"No truth is of a study of the {split} split ({', '.join(studies)}); give theirs, or none for no times."
         )
+    others = {study: {one.name: [one.of(cells)] for one in given} for study, cells in studies.items()}
     training = split_studies(corpus, "train", max_cells=_TRAINING_CELLS, seed=seed)
     genes_G = _variable(training.values(), np.flatnonzero(corpus.genes.kept))
     learned = np.concatenate([log_layers(cells, genes_G) for cells in training.values()])
@@ -106,14 +112,22 @@ def evaluate_encoder(
         by_name["untrained encoder: global"] = [untrained(models[0], cells, seed, device)[names.GLOBAL]]
         for output in trained[0].pooled:
             by_name[f"{OURS}: {output}"] = [found.pooled[output] for found in trained]
+        if twice := set(by_name) & set(others[study]):
+            raise UserMistake(f"The table has a row '{min(twice)}' of its own; give the representation another name.")
+        by_name |= others[study]
         _probe(figures, by_name, cells, (clock or {}).get(study), seed)
         for name, values in by_name.items():
-            everything.setdefault(name, []).append(values[0])
-    _mix(figures, everything)
+            if name != OWN:  # each study has a space of its own
+                everything.setdefault(name, []).append(values[0])
+    if len(studies) > 1:
+        for name, parts in everything.items():
+            groups_N = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+            figures.add(MIXING, name, probes.mixing(np.concatenate(parts), groups_N))
+    if written is not None:
+        write_representations(written, everything, studies)
     n_cells = sum(map(len, studies.values()))
-    return Table(
-        "The encoder on studies never seen", COLUMNS, tuple(figures.rows(seed)), _note(models, n_cells, d_model)
-    )
+    note = _note(models, n_cells, d_model, given)
+    return Table("The encoder on studies never seen", COLUMNS, tuple(figures.rows(seed)), note)
 
 
 def clocks(truths: Sequence[Path | str]) -> dict[str, tuple[pd.Series, bool]]:
@@ -223,18 +237,11 @@ def _probe(
             figures.add(TIME, name, float(np.mean(found)))
 
 
-def _mix(figures: _Figures, everything: Mapping[str, Sequence[np.ndarray]]) -> None:
-    """Mixing of all judged studies; an output that each study has of its own (PCA of itself) is no common space."""
-    for name, parts in everything.items():
-        if len(parts) > 1 and name != OWN:
-            groups_N = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-            figures.add(MIXING, name, probes.mixing(np.concatenate(parts), groups_N))
-
-
-def _note(models: Sequence[Pretrained], n_cells: int, d_model: int) -> str:
+def _note(models: Sequence[Pretrained], n_cells: int, d_model: int, given: Sequence[Representation]) -> str:
+    sizes = "".join(f", {one.name} of {one.values_ND.shape[1]}" for one in given if one.values_ND.shape[1] != d_model)
     return (
-        f"{n_cells} cells; {len(models)} models, one of each seed; all of {d_model} dimensions. Means over studies "
-        "and 95 % of a bootstrap over studies. Retrieval: among the study's cells, about their mean. Probes: within a "
-        "study, on cells left out. Mixing: inverse Simpson index of the study among 30 neighbours, 0 to 1; studies "
-        "that share no cell type should not mix."
+        f"{n_cells} cells; {len(models)} models, one of each seed; all of {d_model} dimensions{sizes}. Means over "
+        "studies and 95 % of a bootstrap over studies. Retrieval: among the study's cells, about their mean. Probes: "
+        "within a study, on cells left out. Mixing: inverse Simpson index of the study among 30 neighbours, 0 to 1; "
+        "studies that share no cell type should not mix."
     )

@@ -6,6 +6,8 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
+LINE = "evaluate encoder --model encoder --corpus corpus --truth t/truth.h5ad --max-cells 40"
+
 
 def rows(path):
     return {(figure, of): rest for figure, of, *rest in json.loads(path.read_text())["rows"]}
@@ -15,11 +17,10 @@ def test_what_the_encoder_s_table_writes_has_the_same_figures_when_it_is_given(
     tmp_path, project, velocorpus, monkeypatch
 ):
     monkeypatch.chdir(project)
-    line = "evaluate encoder --model encoder --corpus corpus --truth t/truth.h5ad --max-cells 40".split()
     out, written = tmp_path / "table.json", tmp_path / "written.h5ad"
-    assert velocorpus(*line, "--out", out, "--representations-out", written).returncode == 0
+    assert velocorpus(*LINE.split(), "--out", out, "--representations-out", written).returncode == 0
     alone = rows(out)
-    assert velocorpus(*line, "--out", out, "--representation", f"again={written}").returncode == 0
+    assert velocorpus(*LINE.split(), "--out", out, "--representation", f"again={written}").returncode == 0
     both = rows(out)
     assert {key: both[key] for key in alone} == alone
     again = {(figure, of.removeprefix("again: ")): both[figure, of] for figure, of in both if of.startswith("again: ")}

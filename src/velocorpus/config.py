@@ -182,12 +182,23 @@ class PretrainConfig(Section):
         "auto", description="Numbers of the encoder; auto: bfloat16 on a GPU, float32 on a CPU. Losses are float32."
     )
     compile: bool = Field(False, description="Whether torch.compile makes the encoder's kernels.")
+    shard: bool = Field(
+        False,
+        description="Whether several processes share out weights and moments (FSDP), for what no GPU holds whole.",
+    )
     lr_peak: float = Field(1e-3, gt=0, description="Learning rate after warm-up.")
     warmup_steps: int = Field(30, ge=0, description="Steps of linear warm-up; cosine decay follows.")
     weight_decay: float = Field(0.05, ge=0, description="AdamW weight decay.")
     clip_norm: float = Field(1.0, gt=0, description="Gradient norm is clipped here.")
     contrastive_weight: float = Field(1.0, ge=0, description="Weight of InfoNCE; 0 switches it off.")
+    contrastive_weight_end: float | None = Field(
+        None, ge=0, description="Its weight after `weight_steps` steps, on a straight line; empty: it stays."
+    )
     masked_weight: float = Field(1.0, ge=0, description="Weight of masked expression; 0 switches it off.")
+    masked_weight_end: float | None = Field(None, ge=0, description="As `contrastive_weight_end`.")
+    weight_steps: int = Field(
+        1000, ge=1, description="Steps until both losses have their weight at the end, which validation has throughout."
+    )
     batches: Literal["study", "mixed"] = Field(
         "study",
         description="Each batch of one study, so that telling studies apart wins no contrast; or of all.",
@@ -278,9 +289,7 @@ class WorkflowConfig(Section):
     units: str = Field("units.tsv", description="Table of the libraries' files.")
     references: str = Field("references.tsv", description="Table of genomes and their genes.")
     training: str = Field("models/tiny.yaml", description="Model and training, a file of config/models.")
-    pretrain_processes: int = Field(
-        1, ge=1, description="Processes that pretrain together on one machine, under torchrun: one a GPU."
-    )
+    pretrain_processes: int = Field(1, ge=1, description="Processes that pretrain together on one machine: one a GPU.")
     simulate: SimulateConfig = Field(SimulateConfig(), description="Simulated studies.")
     resolve: ResolveConfig = Field(ResolveConfig(), description="Accessions to rows of the tables.")
     fetch: FetchConfig = Field(FetchConfig(), description="Files from elsewhere.")

@@ -38,17 +38,13 @@ rule pretrain_encoder:
         mem_mb=lambda wildcards, attempt: 4000 * CONFIG.pretrain_processes * min(attempt, TRIES),
         runtime=lambda wildcards, attempt: 720 * min(attempt, TRIES),
     params:
-        launch=(
-            f"torchrun --standalone --nproc-per-node {CONFIG.pretrain_processes} --no-python "
-            if CONFIG.pretrain_processes > 1
-            else ""
-        ),
+        processes=CONFIG.pretrain_processes,
         device=device_of_job,
         model=PROJECT.training.model.model_dump(mode="json"),
         pretrain=PROJECT.training.pretrain.model_dump(mode="json"),
     shell:
-        "{params.launch}velocorpus pretrain --corpus results/corpus --config {input.training:q} "
-        "--out results/models/encoder --threads 2 --device {params.device} --resume 2> {log:q}"
+        "velocorpus pretrain --corpus results/corpus --config {input.training:q} --out results/models/encoder "
+        "--processes {params.processes} --threads 2 --device {params.device} --resume 2> {log:q}"
 
 
 rule finetune_expression:

@@ -23,6 +23,7 @@ from torch import nn
 from velocorpus.errors import UserMistake
 from velocorpus.files import read_json, replacing, sha256, write_json
 from velocorpus.training.records import METRICS_FILE, SPEED_FILE
+from velocorpus.training.sharding import share, whole
 
 RUN_FILE = "run.json"
 
@@ -72,7 +73,7 @@ def finish(folder: Path, out: Path | str) -> None:
 
 
 def save_checkpoint(
-    folder: Path,
+    folder: Path | None,
     step: int,
     module: nn.Module,
     optimizer: torch.optim.Optimizer,
@@ -82,11 +83,16 @@ def save_checkpoint(
 ) -> None:
     """Write everything that the next step depends on, and remove all but the last `keep` checkpoints.
 
-    `batches` is the loader's JSON-able state.
+    `batches` is the loader's JSON-able state. A rank that has a part of a sharded module gives it, and with a `folder`
+    of None writes nothing.
     """
-    tensors = {f"model.{name}": t.detach().cpu().contiguous() for name, t in module.state_dict().items()}
+    tensors = {f"model.{name}": t for name, t in module.state_dict().items()}
+    order = _order(module, optimizer)
     for i, slots in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{i}.{slot}": t.detach().cpu().contiguous() for slot, t in slots.items()}
+        tensors |= {f"optimizer.{slot}.{order[i]}": t for slot, t in slots.items()}
+    tensors = whole(tensors, keep=folder is not None)
+    if folder is None:
+        return
     tensors["rng.cpu"] = torch.get_rng_state()
     if torch.cuda.is_available():
         tensors["rng.cuda"] = torch.cuda.get_rng_state()
@@ -116,19 +122,30 @@ def load_checkpoint(
     if run != _run_digest(folder) or found[-1] != _path(folder, step):
         raise _refused(found, f"is of another run or step than its name and {folder / RUN_FILE} say")
     try:
-        module.load_state_dict({n[6:]: t for n, t in tensors.items() if n.startswith("model.")})
+        held = module.state_dict()
+        weights = {n[6:]: t for n, t in tensors.items() if n.startswith("model.")}
+        module.load_state_dict({n: share(t, held.get(n, t)) for n, t in weights.items()})
     except RuntimeError as error:
         raise _refused(found, f"is of another model ({' '.join(str(error).split())[:200]})") from None
+    order = _order(module, optimizer)
     slots: dict[int, dict[str, torch.Tensor]] = {}
-    for name, tensor in tensors.items():
-        if name.startswith("optimizer."):
-            _, i, slot = name.split(".")
-            slots.setdefault(int(i), {})[slot] = tensor
+    for key, tensor in tensors.items():
+        if key.startswith("optimizer."):
+            _, slot, name = key.split(".", 2)
+            if name not in order:
+                raise _refused(found, f"is of another model or version (it has moments of {name})")
+            slots.setdefault(order.index(name), {})[slot] = share(tensor, held[name])
     optimizer.load_state_dict({**optimizer.state_dict(), "state": slots})
     torch.set_rng_state(tensors["rng.cpu"])
     if "rng.cuda" in tensors and torch.cuda.is_available():
         torch.cuda.set_rng_state(tensors["rng.cuda"])
     return step, batches
+
+
+def _order(module: nn.Module, optimizer: torch.optim.Optimizer) -> list[str]:
+    """The names of the optimiser's parameters, which it knows by number only."""
+    names = {id(p): name for name, p in module.named_parameters()}
+    return [names[id(p)] for group in optimizer.param_groups for p in group["params"]]
 
 
 def _refused(found: list[Path], why: str) -> UserMistake:

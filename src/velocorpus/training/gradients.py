@@ -38,29 +38,29 @@ class Gradients:
         corrupted = [self.module.corrupted(part, rng) for part, rng in zip(chunks.parts, rngs, strict=True)]
         seeds = [int(torch.randint(2**62, (), generator=rng)) for rng in rngs]
         n_hidden = self._n_hidden([hidden for _, hidden in corrupted])
-        weights = self.module.config
-        cached = len(corrupted) > 1 and bool(weights.contrastive_weight)
+        contrastive_weight, masked_weight = self.module.weights(step)
+        cached = len(corrupted) > 1 and self.module.contrasts
         ready = None
         first: list[Views | None] = []
         for (batch, hidden), seed in zip(corrupted, seeds, strict=True):
-            if not weights.contrastive_weight:
+            if not self.module.contrasts:
                 break
             with torch.no_grad() if cached else torch.enable_grad():
                 ready = self._encode(batch, hidden, seed)
             first.append(ready[0])
-        contrast, view_gradients = self._contrast([views for views in first if views], chunks)
-        asked = self.module.encoder.config.modalities if weights.masked_weight else ()
+        contrast, view_gradients = self._contrast([views for views in first if views], chunks, contrastive_weight)
+        asked = self.module.encoder.config.modalities if self.module.masks else ()
         sums = {m: torch.zeros((), device=self.world.device) for m in asked}
         for i, ((batch, hidden), seed) in enumerate(zip(corrupted, seeds, strict=True)):
             views, here = self._encode(batch, hidden, seed) if cached or ready is None else ready
-            roots = [weights.masked_weight * x / (max(1.0, n_hidden[m]) * n_asked(n_hidden)) for m, x in here.items()]
+            roots = [masked_weight * x / (max(1.0, n_hidden[m]) * n_asked(n_hidden)) for m, x in here.items()]
             onto = [torch.ones_like(root) for root in roots]
             if views:
                 roots += [views.projected[view] for view in view_gradients]
                 onto += [gradient[i] for gradient in view_gradients.values()]
             torch.autograd.backward(roots, onto)
             sums |= {m: sums[m] + x.detach() for m, x in here.items()}
-        return self.module.combine(contrast, {m: self.world.summed(x) for m, x in sums.items()}, n_hidden)
+        return self.module.combine(contrast, {m: self.world.summed(x) for m, x in sums.items()}, n_hidden, step)
 
     def _encode(self, batch: CellBatch, hidden: Hidden, seed: int) -> tuple[Views | None, dict[str, torch.Tensor]]:
         torch.manual_seed(seed)  # dropout
@@ -68,8 +68,8 @@ class Gradients:
             found: tuple[Views | None, dict[str, torch.Tensor]] = self.module(batch, hidden)
         return found
 
-    def _contrast(self, parts: list[Views], chunks: Chunks) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The contrast of all ranks' cells, and by view the gradient of each of this rank's chunks."""
+    def _contrast(self, parts: list[Views], chunks: Chunks, weight: float) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The contrast of all ranks' cells, and by view the weighted gradient of each of this rank's chunks."""
         if not parts:
             return {}, {}
         rank, gathered = self.world.rank, self.world.gathered
@@ -85,7 +85,7 @@ class Gradients:
         # Every rank computes the temperature's whole gradient, which counts once.
         contrast.raw_scale.requires_grad_(rank == 0)
         values = contrast(Views(projected, present), rows_B)
-        (self.module.config.contrastive_weight * values["contrastive"]).backward()
+        (weight * values["contrastive"]).backward()
         contrast.raw_scale.requires_grad_()
         own = slice(rank * len(chunks), (rank + 1) * len(chunks))
         sizes = [len(part) for part in chunks.parts]

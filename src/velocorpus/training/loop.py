@@ -21,6 +21,7 @@ from velocorpus.training.checkpoint import load_checkpoint, save_checkpoint, say
 from velocorpus.training.divergence import diverged, keep_batch, stop_at
 from velocorpus.training.ranks import World
 from velocorpus.training.records import METRICS_FILE, SPEED_FILE, Metrics, Speed
+from velocorpus.training.sharding import clip_gradients, is_sharded
 from velocorpus.training.stopping import asked_to_stop
 
 REPORT_STEPS = 100  # a line of progress and of speed at least this often
@@ -101,8 +102,8 @@ def train(
     """Train the parameters of `module` that require a gradient; gives the last validation's (or step's) metrics.
 
     `folder` gets `metrics.jsonl` (one object a step, with `split`), `speed.jsonl` and checkpoints; if it holds a
-    checkpoint, training goes on from there. Of several ranks the first writes, and validates. `validate` runs in
-    evaluation mode without gradients, and does not move the random numbers; `watch` sees step and metrics after each
+    checkpoint, training goes on from there. Of several ranks the first writes; those validate that have a `validate`,
+    in evaluation mode without gradients, and does not move the random numbers; `watch` sees step and metrics after each
     step. `flop` tells a batch's operations, `shown` are the metrics of the progress lines. A loss that is not finite,
     or above `diverged_at` times the first one, stops the run with a `UserMistake` that names the file of the batch;
     SIGTERM and SIGUSR1 stop it after the step, saved, with a `TryLater`.
@@ -131,8 +132,8 @@ def train(
             module.train()
             optimizer.zero_grad()
             named = gradients(batch, step)
-            world.sum_gradients(parameters)
-            named["grad_norm"] = nn.utils.clip_grad_norm_(parameters, schedule.clip_norm)
+            world.sum_gradients([p for p in parameters if not is_sharded(p)])
+            named["grad_norm"] = clip_gradients(parameters, schedule.clip_norm)
             values = dict(zip(named, torch.stack([v.float() for v in named.values()]).tolist(), strict=True))
             first_loss = values["loss"] if first_loss is None else first_loss
             if diverged(values["loss"], values["grad_norm"], first_loss, schedule.diverged_at):
@@ -144,7 +145,7 @@ def train(
             optimizer.step()
             metrics.add(step + 1, "train", values | {"lr": schedule.lr(step)})
             last = step + 1 == schedule.steps
-            if validate and world.rank == 0 and ((step + 1) % schedule.validate_steps == 0 or last):
+            if validate and ((step + 1) % schedule.validate_steps == 0 or last):
                 module.eval()
                 with torch.no_grad(), torch.random.fork_rng():
                     checked = validate()
@@ -152,14 +153,15 @@ def train(
             if watch:
                 watch(step + 1, metrics.last)
             stop = world.any(bool(asked.signal)) and not last
-            if (stop or (step + 1) % schedule.checkpoint_steps == 0) and not last and world.rank == 0:
-                state = batches.state_dict()
-                save_checkpoint(folder, step + 1, module, optimizer, state, keep=schedule.keep_checkpoints)
+            if (stop or (step + 1) % schedule.checkpoint_steps == 0) and not last:
+                to, state = folder if world.rank == 0 else None, batches.state_dict()
+                save_checkpoint(to, step + 1, module, optimizer, state, keep=schedule.keep_checkpoints)
             if (step + 1) % report_steps == 0 or last:
                 per_s = speed.end(step + 1)["cells_per_s"]
                 text = "  ".join(f"{key} {metrics.last[key]:.4g}" for key in shown if key in metrics.last)
                 say(f"{name}: step {step + 1}/{schedule.steps}  {text}  {per_s:.0f} cells/s")
             if stop:
+                world.from_first(None)  # a launcher kills the others when one has ended, and the first may still save
                 by = asked.signal or "a signal to another rank"
                 raise TryLater(f"Stopped by {by} after step {step + 1}, which is saved; --resume goes on from there.")
     module.eval()
@@ -167,17 +169,25 @@ def train(
 
 
 def make_optimizer(module: nn.Module, schedule: Schedule) -> torch.optim.AdamW:
-    """AdamW; weight decay on matrices only, not on embeddings, biases, norms and single vectors."""
+    """AdamW; weight decay on matrices only, not on embeddings, biases, norms and single vectors.
+
+    Single numbers are a group of their own: sharding leaves them whole, and a fused step takes no mixture.
+    """
     embeddings = {id(p) for m in module.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
-    moving = [p for p in module.parameters() if p.requires_grad]
-    decay = [p for p in moving if p.ndim >= 2 and id(p) not in embeddings]
-    chosen = {id(p) for p in decay}
-    groups = [
-        {"params": decay, "weight_decay": schedule.weight_decay},
-        {"params": [p for p in moving if id(p) not in chosen], "weight_decay": 0.0},
-    ]
+    groups: dict[str, list[nn.Parameter]] = {"decay": [], "vectors": [], "numbers": []}
+    for p in module.parameters():
+        if p.requires_grad:
+            kind = "decay" if p.ndim >= 2 and id(p) not in embeddings else "vectors" if p.ndim else "numbers"
+            groups[kind].append(p)
     return torch.optim.AdamW(
-        [group for group in groups if group["params"]], lr=schedule.lr_peak, betas=(0.9, 0.98), fused=True
+        [
+            {"params": parameters, "weight_decay": schedule.weight_decay if kind == "decay" else 0.0}
+            for kind, parameters in groups.items()
+            if parameters
+        ],
+        lr=schedule.lr_peak,
+        betas=(0.9, 0.98),
+        fused=True,
     )
 
 

@@ -18,6 +18,7 @@ from velocorpus.training.gradients import Gradients
 from velocorpus.training.loop import Schedule, train
 from velocorpus.training.objective import Pretraining
 from velocorpus.training.ranks import World
+from velocorpus.training.sharding import shard, whole
 from velocorpus.training.validation import validate, validation_batches, warning
 
 
@@ -44,14 +45,16 @@ def pretrain(
     `board` is a folder for TensorBoard.
     """
     world = world or World()
-    if not (pretrain.contrastive_weight or pretrain.masked_weight):
+    weigh = (pretrain.contrastive_weight, pretrain.contrastive_weight_end)
+    if not any((*weigh, pretrain.masked_weight, pretrain.masked_weight_end)):
         raise UserMistake("contrastive_weight and masked_weight are both 0: give at least one of them a weight.")
     corpus = Corpus(corpus_dir)
     chunk_cells = chunk_size(pretrain.batch_cells, pretrain.chunk_cells, world)
     bfloat16 = pretrain.precision == "bfloat16" or (pretrain.precision == "auto" and world.device.type == "cuda")
-    # What the numbers depend on, resolved; the number of ranks is none of it.
+    # What the numbers depend on, resolved; the number of ranks and where weights lie are none of it.
     resolved = {"chunk_cells": chunk_cells, "precision": "bfloat16" if bfloat16 else "float32"}
-    config = {"model": model.model_dump(mode="json"), "pretrain": pretrain.model_dump(mode="json") | resolved}
+    asked = pretrain.model_dump(mode="json", exclude={"shard"})
+    config = {"model": model.model_dump(mode="json"), "pretrain": asked | resolved}
     run = {"kind": "encoder", "corpus_digest": corpus.digest, "code_version": __version__, "config": config}
     folder = world.from_first(open_work(out, run, resume=resume) if world.rank == 0 else None)
     if folder is None:
@@ -63,10 +66,14 @@ def pretrain(
         "truncation": model.truncation,
     }
     torch.manual_seed(pretrain.seed)
-    module = Pretraining(model, pretrain, corpus.genes).to(world.device)
+    module = Pretraining(model, pretrain, corpus.genes)
     n_parameters = sum(p.numel() for p in module.encoder.parameters())
     if pretrain.compile:
         module.encoder.compile(dynamic=True)
+    sharded = pretrain.shard and world.size > 1
+    if sharded:
+        shard(module, [*module.encoder.embeddings.values(), *module.encoder.blocks], world)
+    module.to(world.device)
     batches = GlobalBatches(
         corpus,
         "train",
@@ -77,7 +84,8 @@ def pretrain(
         world=world,
         **tokens,
     )
-    held_out = validation_batches(corpus, min(pretrain.batch_cells, chunk_cells), tokens) if world.rank == 0 else []
+    judges = world.rank == 0 or sharded  # a sharded model is gathered by all ranks at once
+    held_out = validation_batches(corpus, min(pretrain.batch_cells, chunk_cells), tokens) if judges else []
     if world.rank == 0 and not held_out:
         say("pretrain: the corpus has no validation cells, so nothing is validated")
 
@@ -101,8 +109,12 @@ def pretrain(
         name="pretrain",
         shown=("loss", "contrastive", "masked", "validation_loss", "validation_retrieval_rank"),
     )
+    weights = whole(module.state_dict(), keep=world.rank == 0) if sharded else {}
     if world.rank:
         return
+    if sharded:
+        module = Pretraining(model, pretrain, corpus.genes)
+        module.load_state_dict(weights)
     parts = {"encoder": module.encoder, "contrast": module.contrast, "masked": module.masked}
     training = {**run, "metrics": metrics, "n_parameters": n_parameters}
     save_pretrained(folder / "model", parts, {"kind": "encoder", "encoder": config["model"]}, corpus.genes, training)

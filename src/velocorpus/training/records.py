@@ -58,8 +58,8 @@ def tensorboard(folder: Path, done: int) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise UserMistake(
-            "TensorBoard is not installed: `pip install tensorboard`, or leave out --tensorboard; metrics.jsonl holds "
-            "the same values."
+            "TensorBoard is not installed: `pip install 'velocorpus[tensorboard]'`, or leave out --tensorboard; "
+            "metrics.jsonl holds the same values."
         ) from None
     return SummaryWriter(str(folder), purge_step=done + 1)
 

@@ -21,20 +21,29 @@ class Asked:
     signal: str = ""
 
 
+_noting: list[Asked] = []  # that of the outermost block
+
+
 @contextmanager
 def asked_to_stop() -> Iterator[Asked]:
-    """Take note of the signals instead of dying of them, while the block runs. Only a main thread can."""
-    asked = Asked()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
+    """Take note of the signals instead of dying of them, while the block runs; a block within it has the same notes.
+
+    Only a main thread can. One signal rarely comes alone (SLURM signals every process of a step, a launcher hands on
+    its own), so after the first the process stays deaf to them: a second would kill it while it ends.
+    """
+    if _noting or threading.current_thread() is not threading.main_thread():
+        yield _noting[0] if _noting else Asked()
         return
+    asked = Asked()
 
     def note(number: int, frame: FrameType | None) -> None:
         asked.signal = signal.Signals(number).name
 
     before = {number: signal.signal(number, note) for number in SIGNALS}
+    _noting.append(asked)
     try:
         yield asked
     finally:
+        _noting.clear()
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if asked.signal else handler)

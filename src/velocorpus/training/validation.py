@@ -44,7 +44,7 @@ def validate(module: Pretraining, batches: list[CellBatch], device: torch.device
         batch = batch.to(device)
         values = {key: float(value) for key, value in module.loss(batch, step_rng(0, i)).items()}
         modalities = module.encoder.config.modalities[:2]
-        if module.config.contrastive_weight and len(modalities) > 1:
+        if module.contrasts and len(modalities) > 1:
             views = module.contrast.project(module.encoder(batch))
             units = views.units()
             both_B = views.present[modalities[0]] & views.present[modalities[1]]

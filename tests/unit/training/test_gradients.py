@@ -1,10 +1,5 @@
 """A batch in pieces has the gradients of the batch in one piece, on one process and on two."""
 
-import json
-import os
-import socket
-import subprocess
-import sys
 from dataclasses import dataclass, field
 
 import pytest
@@ -12,16 +7,20 @@ import torch
 from corpus_makers import HUMAN, make_corpus, make_counts, random_layers
 from objectives import cells, chunks, gradients_in, joined, objective
 
-from velocorpus.config import ModelConfig, PretrainConfig
 from velocorpus.corpus.plan import Splits
 from velocorpus.errors import UserMistake
 from velocorpus.training.chunks import Chunks, GlobalBatches, chunk_size
 from velocorpus.training.gradients import Gradients
 from velocorpus.training.loop import step_rng
-from velocorpus.training.pretrain import pretrain
 from velocorpus.training.ranks import World
 
-WEIGHTS = [{}, {"masked_weight": 0.0}, {"contrastive_weight": 0.0}, {"contrastive_weight": 0.3, "masked_weight": 2.0}]
+WEIGHTS = [
+    {},
+    {"masked_weight": 0.0},
+    {"contrastive_weight": 0.0},
+    {"contrastive_weight": 0.3, "masked_weight": 2.0},
+    {"contrastive_weight_end": 0.2, "masked_weight": 0.0, "masked_weight_end": 2.0, "weight_steps": 10},
+]
 
 
 @pytest.mark.parametrize("weights", WEIGHTS)
@@ -33,7 +32,7 @@ def test_chunks_give_the_loss_and_the_gradients_of_the_whole_batch(weights):
     batch = joined([part for part, _ in corrupted])
     views, sums = net(batch, hidden)
     contrast = net.contrast(views, batch.rows_B) if views else {}
-    expected = net.combine(contrast, sums, {m: float(h.sum()) for m, h in hidden.items()})
+    expected = net.combine(contrast, sums, {m: float(h.sum()) for m, h in hidden.items()}, 7)
     expected["loss"].backward()
     at_once = gradients_in(net)
     net.zero_grad()
@@ -90,6 +89,15 @@ def test_the_gradients_of_two_ranks_add_up_to_those_of_one_process(weights):
     largest = max(float(gradient.abs().max()) for gradient in alone.values())
     for name, gradient in added.items():
         assert torch.allclose(gradient, alone[name], rtol=1e-3, atol=1e-5 * largest), name
+
+
+def test_weights_go_straight_from_start_to_end_and_stay_there():
+    net = objective(contrastive_weight_end=0.5, masked_weight=0.0, masked_weight_end=2.0, weight_steps=10)
+    assert [net.weights(step) for step in (0, 5, 10, 99, None)] == [(1.0, 0.0), (0.75, 1.0), *[(0.5, 2.0)] * 3]
+    assert net.contrasts
+    assert net.masks
+    assert objective(masked_weight=0.0).weights(7) == (1.0, 0.0)
+    assert not objective(masked_weight=0.0).masks
 
 
 def test_dropout_falls_the_same_in_both_passes():
@@ -181,46 +189,3 @@ def test_two_ranks_draw_the_chunks_of_one_also_after_a_resume_with_another_numbe
                 assert torch.equal(batch.rows_B, whole.parts[number].rows_B)
                 for layer, tokens in batch.layers.items():
                     assert torch.equal(tokens.genes_T, whole.parts[number].layers[layer].genes_T)
-
-
-CHILD = """
-import sys
-from dataclasses import dataclass, field
-from pathlib import Path
-import torch
-torch.set_num_threads(1)
-from velocorpus.config import TrainingConfig, load
-from velocorpus.training.pretrain import pretrain
-from velocorpus.training.ranks import joined
-corpus, config, out = sys.argv[1:]
-sections = load(TrainingConfig, config)
-with joined(torch.device("cpu")) as world:
-    pretrain(corpus, sections.model, sections.pretrain, Path(out), world=world)
-"""
-
-
-def test_two_processes_train_as_one_does(corpus, tmp_path):
-    model = ModelConfig(d_model=16, n_layers=1, n_heads=2, n_fusion=2, max_genes=12, truncation="sample", dropout=0.1)
-    config = PretrainConfig(steps=4, batch_cells=16, chunk_cells=4, warmup_steps=1, validate_steps=2)
-    pretrain(corpus, model, config, tmp_path / "one")
-    sections = {"model": model.model_dump(mode="json"), "pretrain": config.model_dump(mode="json")}
-    (tmp_path / "config.yaml").write_text(json.dumps(sections))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    told = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
-    arguments = [sys.executable, "-c", CHILD, str(corpus), str(tmp_path / "config.yaml"), str(tmp_path / "two")]
-    ranks = [subprocess.Popen(arguments, env={**os.environ, **told, "RANK": str(rank)}) for rank in range(2)]
-    assert [rank.wait(200) for rank in ranks] == [0, 0]
-    one, two = (
-        [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
-        for name in ("one", "two")
-    )
-    assert [line.keys() for line in one] == [line.keys() for line in two]
-    for a, b in zip(one, two, strict=True):
-        assert {k: v for k, v in b.items() if k != "split"} == pytest.approx(
-            {k: v for k, v in a.items() if k != "split"}, rel=2e-3, abs=1e-4
-        )
-    # The first step is made by equal weights, so its loss and gradient agree to rounding.
-    assert two[0]["loss"] == pytest.approx(one[0]["loss"], rel=1e-6)
-    assert two[0]["grad_norm"] == pytest.approx(one[0]["grad_norm"], rel=1e-5)

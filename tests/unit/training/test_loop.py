@@ -17,6 +17,7 @@ from velocorpus.errors import TryLater, UserMistake
 from velocorpus.training import checkpoint
 from velocorpus.training.loop import Schedule, gradients_of, make_optimizer, train
 from velocorpus.training.records import Metrics
+from velocorpus.training.stopping import SIGNALS, asked_to_stop
 
 
 class Killed(Exception):
@@ -147,12 +148,24 @@ def test_a_signal_ends_the_run_after_its_step_saved_to_be_tried_again(tmp_path, 
     assert (tmp_path / "stopped/checkpoints/step_00000013.safetensors").exists()
     run(tmp_path / "stopped")
     assert (tmp_path / "whole/metrics.jsonl").read_bytes() == (tmp_path / "stopped/metrics.jsonl").read_bytes()
-    assert signal.getsignal(getattr(signal, name)) == signal.SIG_DFL
+    # A second one must not kill what is about to end with 75; the process of the tests goes on.
+    assert signal.getsignal(getattr(signal, name)) == signal.SIG_IGN
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+
+
+def test_a_signal_before_the_training_begins_is_not_lost(tmp_path):
+    with asked_to_stop():
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(TryLater, match="Stopped by SIGTERM after step 1, which is saved"):
+            run(tmp_path)
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def test_tensorboard_is_refused_where_it_is_not_installed(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(UserMistake, match="pip install tensorboard"):
+    with pytest.raises(UserMistake, match=r"pip install 'velocorpus\[tensorboard\]'"):
         Metrics(tmp_path / "metrics.jsonl", 0, board=tmp_path / "board")
 
 

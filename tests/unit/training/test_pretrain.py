@@ -50,7 +50,7 @@ def test_the_output_directory_is_whole_and_names_its_corpus(corpus, tmp_path):
 
 @pytest.mark.parametrize(("kill_at", "batches"), [(2, "study"), (5, "study"), (5, "mixed")])
 def test_a_killed_run_resumes_to_the_same_bytes(corpus, tmp_path, monkeypatch, kill_at, batches):
-    config = PRETRAIN.model_copy(update={"batches": batches})
+    config = PRETRAIN.model_copy(update={"batches": batches, "masked_weight_end": 0.2, "weight_steps": 4})
     pretrain(corpus, MODEL, config, tmp_path / "whole")
     calls = iter(range(100))
     corrupted = Pretraining.corrupted

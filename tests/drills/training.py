@@ -3,8 +3,9 @@
 python -m tests.drills.training [TRIALS]
 
 A process that has imported everything forks a child for each run of `velocorpus pretrain`. SIGKILL comes at a moment
-drawn evenly from a quiet run's duration, on one process and on two ranks (of which one is hit); SIGTERM and SIGUSR1
-likewise, after which the exit code must be 75. Then `--resume` until the end, and all files are compared.
+drawn evenly from a quiet run's duration, on one process and on two ranks (of which one is hit), also on two that share
+the model out; SIGTERM and SIGUSR1 likewise, after which the exit code must be 75. Then `--resume` until the end, and
+all files are compared.
 """
 
 import json
@@ -38,7 +39,7 @@ PRETRAIN = {
 }
 
 
-def start(folder: Path, name: str, n_ranks: int) -> list[int]:
+def start(folder: Path, name: str, n_ranks: int, config: str) -> list[int]:
     """Fork the ranks of a run towards `folder/name`, resumed if it can be; gives their process ids."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -53,7 +54,7 @@ def start(folder: Path, name: str, n_ranks: int) -> list[int]:
         if n_ranks > 1:
             told = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": n_ranks, "RANK": rank}
             os.environ.update({key: str(value) for key, value in told.items()})
-        options = {"corpus": folder / "corpus", "config": folder / "config.yaml", "out": folder / name}
+        options = {"corpus": folder / "corpus", "config": folder / config, "out": folder / name}
         sys.argv = ["velocorpus", "pretrain", "--resume", *(f"--{key}={value}" for key, value in options.items())]
         code = 1
         try:
@@ -74,9 +75,9 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-def disturbed(folder: Path, n_ranks: int, sent: signal.Signals, after_s: float) -> tuple[int, int] | None:
+def disturbed(folder: Path, n_ranks: int, config: str, sent: signal.Signals, after_s: float) -> tuple[int, int] | None:
     """Disturb a run and resume it: the steps that it had written and those that it goes on from; None: too late."""
-    pids = start(folder, "hit", n_ranks)
+    pids = start(folder, "hit", n_ranks, config)
     time.sleep(after_s)
     victim = random.choice(pids)
     os.kill(victim, sent)
@@ -90,25 +91,25 @@ def disturbed(folder: Path, n_ranks: int, sent: signal.Signals, after_s: float) 
         codes += ends(others)
     if codes == [0] * n_ranks:
         return None
-    # Before it trains there is nothing to save, and a signal kills at once.
+    # Only before the command has begun does a signal kill.
     assert codes in ([-sent], [75] * n_ranks), codes
     work = folder / "hit.partial"
     lines = (work / "metrics.jsonl").read_text().splitlines() if (work / "metrics.jsonl").exists() else []
     steps = sum('"train"' in line for line in lines)
     saved = max((int(p.stem[5:]) for p in work.glob("checkpoints/step_*")), default=0)
     assert codes[0] < 0 or steps == saved, (codes, steps, saved)
-    assert ends(start(folder, "hit", n_ranks)) == [0] * n_ranks
+    assert ends(start(folder, "hit", n_ranks, config)) == [0] * n_ranks
     return steps, saved
 
 
-def trials(folder: Path, n_ranks: int, sent: signal.Signals, n: int) -> Iterator[tuple[int, int]]:
+def trials(folder: Path, n_ranks: int, config: str, sent: signal.Signals, n: int) -> Iterator[tuple[int, int]]:
     quiet = folder / f"quiet_{n_ranks}"
     began = time.monotonic()
-    assert ends(start(folder, quiet.name, n_ranks)) == [0] * n_ranks
+    assert ends(start(folder, quiet.name, n_ranks, config)) == [0] * n_ranks
     duration_s = time.monotonic() - began
     done = 0
     while done < n:
-        found = disturbed(folder, n_ranks, sent, random.uniform(0, duration_s))
+        found = disturbed(folder, n_ranks, config, sent, random.uniform(0, duration_s))
         if found:
             assert contents(folder / "hit") == contents(quiet), found
             done += 1
@@ -127,12 +128,21 @@ def main() -> None:
         counts = [make_counts(folder, s, seed=ord(s), n_cells=60, genes=HUMAN[:80]) for s in "abv"]
         make_corpus(folder / "corpus", counts, splits=Splits(("study_v",)))
         (folder / "config.yaml").write_text(json.dumps({"model": MODEL, "pretrain": PRETRAIN}))
+        (folder / "shard.yaml").write_text(json.dumps({"model": MODEL, "pretrain": PRETRAIN | {"shard": True}}))
         few = max(1, n // 4)
-        asked = [(1, signal.SIGKILL, n), (2, signal.SIGKILL, few), (1, signal.SIGTERM, few), (1, signal.SIGUSR1, few)]
-        for n_ranks, sent, times in [*asked, (2, signal.SIGTERM, few)]:
-            found = list(trials(folder, n_ranks, sent, times))
+        for n_ranks, sent, times, config in [
+            (1, signal.SIGKILL, n, "config.yaml"),
+            (2, signal.SIGKILL, few, "config.yaml"),
+            (2, signal.SIGKILL, few, "shard.yaml"),
+            (1, signal.SIGTERM, few, "config.yaml"),
+            (1, signal.SIGUSR1, few, "config.yaml"),
+            (2, signal.SIGTERM, few, "config.yaml"),
+            (2, signal.SIGTERM, few, "shard.yaml"),
+        ]:
+            found = list(trials(folder, n_ranks, config, sent, times))
             steps, saved = (", ".join(map(str, sorted(part))) for part in zip(*found, strict=True))
-            print(f"| {n_ranks} | {sent.name} | {times} | {steps} | {saved} | {len(found)} |", flush=True)
+            ranks = f"{n_ranks}, sharded" if config == "shard.yaml" else str(n_ranks)
+            print(f"| {ranks} | {sent.name} | {times} | {steps} | {saved} | {len(found)} |", flush=True)
 
 
 if __name__ == "__main__":

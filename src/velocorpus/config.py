@@ -211,6 +211,10 @@ class PretrainConfig(Section):
         description="In training each layer of a cell keeps a random share of its molecules, between this and 1, so "
         "that depth does not tell which views belong together; 1 keeps all.",
     )
+    start: Literal["components", "random"] = Field(
+        "components",
+        description="How gene embeddings start: as components in which cells of the training studies vary, or random.",
+    )
     seed: int = Field(0, description="Weights, masks and the order of cells.")
     checkpoint_steps: int = Field(100, ge=1, description="A checkpoint every so many steps.")
     keep_checkpoints: int = Field(2, ge=1, description="Older checkpoints are removed.")

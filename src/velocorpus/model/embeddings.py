@@ -1,8 +1,8 @@
 """From counts to tokens: a gene's embedding scaled and shifted by its value, and one token of the layer's log total.
 
-A token is `gene * (1 + scale(value)) + shift(value)`, so that gene and value meet before the first
-attention. Nothing of another layer enters: values are scaled by the layer's own total. Genes are a set, so there are no
-positions.
+A token is `gene * (value + scale(value)) + shift(value)`, so that gene and value meet before the first attention;
+where the value is hidden, and in the token of the total, 1 stands for it. Nothing of another layer enters: values are
+scaled by the layer's own total. Genes are a set, so there are no positions.
 
 Shape suffix legend: T = packed genes of a batch, U = packed tokens (the total token heads each cell's genes),
 B = cells, D = model dimension.
@@ -48,15 +48,17 @@ class LayerEmbedding(nn.Module):
         scale_B = TARGET / tokens.totals_B.clamp(min=1)
         value_T = (tokens.counts_T * scale_B[cell_T]).log1p() / UNIT
         features_U3 = torch.zeros(len(gene_U), 3, device=device)
+        factor_U1 = torch.ones(len(gene_U), 1, device=device)
         if hidden_T is None:
-            features_U3[at_T, 0] = value_T
+            features_U3[at_T, 0] = factor_U1[at_T, 0] = value_T
         else:
             features_U3[at_T, 0] = value_T.masked_fill(hidden_T, 0)
             features_U3[at_T, 2] = hidden_T.float()
+            factor_U1[at_T, 0] = value_T.masked_fill(hidden_T, 1)
         features_U3[at_B, 1] = tokens.totals_B.log1p() / UNIT
         # 8 bits would round a total by 6 %: values enter in the weights' format, whatever autocast says.
         with torch.autocast(device.type, enabled=False):
             value_UD = self.value[0](features_U3.to(self.gene.weight.dtype))
         value_UD = self.value[2](self.value[1](value_UD))
         scale_UD, shift_UD = value_UD.chunk(2, dim=1)
-        return torch.addcmul(shift_UD, self.gene(gene_U), 1 + scale_UD), offsets
+        return torch.addcmul(shift_UD, self.gene(gene_U), factor_U1 + scale_UD), offsets

@@ -29,22 +29,20 @@ class Views:
     present: dict[str, torch.Tensor]
 
     def units(self) -> dict[str, torch.Tensor]:
-        """Each view standardised over the cells that have it, then of unit length; zeros for the others."""
-        return {view: F.normalize(standardised(x, self.present[view]), dim=-1) for view, x in self.projected.items()}
+        """Each view about its mean over the cells that have it, then of unit length; zeros for the others."""
+        return {view: F.normalize(centred(x, self.present[view]), dim=-1) for view, x in self.projected.items()}
 
 
-def standardised(x_BD: torch.Tensor, present_B: torch.Tensor) -> torch.Tensor:
-    """Mean 0 and variance 1 per dimension over the cells that are present; zeros for the others."""
+def centred(x_BD: torch.Tensor, present_B: torch.Tensor) -> torch.Tensor:
+    """Each row less the mean of the rows that are present; zeros for the others."""
     weight_B1 = present_B[:, None].to(x_BD.dtype)
-    n = weight_B1.sum().clamp(min=1)
-    centred_BD = (x_BD - (x_BD * weight_B1).sum(0) / n) * weight_B1
-    return centred_BD * (centred_BD.square().sum(0) / n + 1e-5).rsqrt()
+    return (x_BD - (x_BD * weight_B1).sum(0) / weight_B1.sum().clamp(min=1)) * weight_B1
 
 
 class Contrast(nn.Module):
     """InfoNCE between each modality and fusion and between the modalities, with one learned temperature.
 
-    The projected views are standardised over the batch: pooled outputs differ little from their mean at first, and
+    The projected views are taken about their mean over the batch: pooled outputs differ little from it at first, and
     a contrast that has to find that out by itself stays at chance for hundreds of steps. With batches of one study it
     also takes the study's own offset out, which differs between the modalities and between studies.
 
@@ -56,8 +54,9 @@ class Contrast(nn.Module):
         super().__init__()
         views = (*modalities, names.FUSION)
         self.projections = nn.ModuleDict({view: nn.Linear(d_model, d_model, bias=False) for view in views})
-        for view in views[1:]:
-            self.projections[view].load_state_dict(self.projections[views[0]].state_dict())
+        turn_DD = nn.init.orthogonal_(torch.empty(d_model, d_model))
+        for projection in self.projections.values():
+            projection.load_state_dict({"weight": turn_DD})
         self.pairs = tuple(combinations(views, 2))
         start = (SCALE_START - SCALE_MIN) / (SCALE_MAX - SCALE_MIN)
         self.raw_scale = nn.Parameter(torch.tensor(math.log(start / (1 - start))))

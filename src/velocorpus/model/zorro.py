@@ -23,6 +23,7 @@ from velocorpus.corpus.vocabulary import Vocabulary
 from velocorpus.data.batch import CellBatch
 from velocorpus.model.embeddings import LayerEmbedding
 from velocorpus.model.plans import Plan, choose, compute_dtype, plan_of
+from velocorpus.model.start import start
 
 
 @dataclass(frozen=True)
@@ -121,8 +122,7 @@ class Zorro(nn.Module):
         )
         self.norm = nn.LayerNorm(d_model)
         self.pooling = Pooling(config.modalities, d_model, config.n_heads)
-        self.apply(_initialise)
-        self._start_modalities_alike()
+        start(self)
 
     def forward(self, batch: CellBatch, hidden: Mapping[str, torch.Tensor] | None = None) -> ZorroOutput:
         """Encode a batch; layers that are no modality of this model are ignored, modalities may be missing.
@@ -173,22 +173,3 @@ class Zorro(nn.Module):
 
         config = {"kind": "encoder", "encoder": self.config.model_dump(mode="json")}
         save_pretrained(directory, {"encoder": self}, config, genes, training)
-
-    def _start_modalities_alike(self) -> None:
-        """Let every modality start with the first one's weights: a gene is the same gene in each of them.
-
-        So the views of a cell are comparable before the first step, also for genes that are rare in training.
-        """
-        first, *others = self.config.modalities
-        for name in others:
-            self.embeddings[name].load_state_dict(self.embeddings[first].state_dict())
-        with torch.no_grad():
-            self.pooling.queries_QD[1 : len(others) + 1] = self.pooling.queries_QD[0]
-
-
-def _initialise(module: nn.Module) -> None:
-    if isinstance(module, nn.Linear):
-        nn.init.trunc_normal_(module.weight, std=module.in_features**-0.5)
-        nn.init.zeros_(module.bias)
-    elif isinstance(module, nn.Embedding):
-        nn.init.normal_(module.weight, std=0.5)

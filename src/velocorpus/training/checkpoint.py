@@ -99,7 +99,7 @@ def save_checkpoint(
     state = {"step": step, "batches": batches, "run": _run_digest(folder), "tensors": _digest(tensors)}
     with replacing(_path(folder, step)) as aside:
         save_file(tensors, aside, metadata={"state": json.dumps(state, sort_keys=True)})
-    for old in _checkpoints(folder)[:-keep]:
+    for old in checkpoints(folder)[:-keep]:
         old.unlink()
 
 
@@ -107,7 +107,7 @@ def load_checkpoint(
     folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer
 ) -> tuple[int, dict[str, Any]] | None:
     """Restore the last checkpoint: (steps done, the loader's state), or None when there is none yet."""
-    found = _checkpoints(folder)
+    found = checkpoints(folder)
     if not found:
         return None
     try:
@@ -171,7 +171,8 @@ def _path(folder: Path, step: int) -> Path:
     return folder / "checkpoints" / f"step_{step:08d}.safetensors"
 
 
-def _checkpoints(folder: Path) -> list[Path]:
+def checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints that a working folder holds, the oldest first."""
     return sorted((folder / "checkpoints").glob("step_*.safetensors"))
 
 

@@ -12,8 +12,10 @@ from velocorpus.data.batch import CellBatch
 from velocorpus.errors import UserMistake
 from velocorpus.model.flops import flops_per_cell
 from velocorpus.model.pretrained import save_pretrained
-from velocorpus.training.checkpoint import finish, open_work, say
+from velocorpus.model.start import start_genes
+from velocorpus.training.checkpoint import checkpoints, finish, open_work, say
 from velocorpus.training.chunks import GlobalBatches, chunk_size
+from velocorpus.training.components import gene_components
 from velocorpus.training.gradients import Gradients
 from velocorpus.training.loop import Schedule, train
 from velocorpus.training.objective import Pretraining
@@ -67,6 +69,10 @@ def pretrain(
     }
     torch.manual_seed(pretrain.seed)
     module = Pretraining(model, pretrain, corpus.genes)
+    if pretrain.start == "components" and not checkpoints(folder):
+        genes = (corpus, model.modalities, model.d_model)
+        genes_GD = torch.empty(0) if world.rank else gene_components(*genes, seed=pretrain.seed)
+        start_genes(module.encoder, world.from_first(genes_GD))
     n_parameters = sum(p.numel() for p in module.encoder.parameters())
     if pretrain.compile:
         module.encoder.compile(dynamic=True)

@@ -16,6 +16,7 @@ import pandas as pd
 import torch
 
 from velocorpus import names
+from velocorpus.config import ModelConfig
 from velocorpus.corpus.reader import Cells, Corpus
 from velocorpus.data.tokens import batch_of
 from velocorpus.errors import UserMistake
@@ -24,8 +25,10 @@ from velocorpus.evaluation.representations import Representation, write_represen
 from velocorpus.evaluation.table import Table, Value
 from velocorpus.evaluation.views import OWN, Baselines, Pair
 from velocorpus.model.pretrained import Pretrained
+from velocorpus.model.start import start_genes
 from velocorpus.model.zorro import Zorro
 from velocorpus.simulate.truth import read_truth
+from velocorpus.training.components import gene_components
 from velocorpus.training.studies import LAYERS, dense, split_studies
 from velocorpus.velocity.embed import pooled_of
 
@@ -94,6 +97,7 @@ def evaluate_encoder(
     learned = np.concatenate([log_layers(cells, genes_G) for cells in training.values()])
     d_model = models[0].encoder().config.d_model
     baselines = Baselines.of(learned, d_model)
+    before = {name: encoder.to(device) for name, encoder in untrained(models[0], corpus, seed).items()}
     figures = _Figures()
     everything: dict[str, list[np.ndarray]] = {}
     for study, cells in studies.items():
@@ -103,13 +107,16 @@ def evaluate_encoder(
         trained = [embeddings(model, cells, device) for model in models]
         for name, pairs in views.items():
             _retrieve(figures, name, pairs)
-        _retrieve(figures, f"{OURS}: projected for the contrast", [found.projected for found in trained], scale=True)
-        _retrieve(figures, f"{OURS}: outputs as they are", [found.pair for found in trained], scale=True)
+        _retrieve(figures, f"{OURS}: projected for the contrast", [found.projected for found in trained])
+        _retrieve(figures, f"{OURS}: outputs as they are", [found.pair for found in trained])
         figures.add(TOP1, "chance", 1 / len(cells))
         figures.add(RANK, "chance", 0.5)
         by_name = {name: [values] for name, values in outputs.items()}
         by_name["depth of both layers alone"] = [depth(cells)]
-        by_name["untrained encoder: global"] = [untrained(models[0], cells, seed, device)[names.GLOBAL]]
+        for name, encoder in before.items():
+            pooled = _pooled(encoder, cells, device)
+            _retrieve(figures, name, [(pooled[names.SPLICED], pooled[names.UNSPLICED])])
+            by_name[f"{name}: global"] = [pooled[names.GLOBAL]]
         for output in trained[0].pooled:
             by_name[f"{OURS}: {output}"] = [found.pooled[output] for found in trained]
         if twice := set(by_name) & set(others[study]):
@@ -175,12 +182,20 @@ def embeddings(model: Pretrained, cells: Cells, device: torch.device | str = "cp
     return Embeddings(pooled, (a, b))
 
 
-def untrained(model: Pretrained, cells: Cells, seed: int, device: torch.device | str = "cpu") -> dict[str, np.ndarray]:
-    """The outputs of the same encoder before its first step."""
+def untrained(model: Pretrained, corpus: Corpus, seed: int) -> dict[str, Zorro]:
+    """The same encoder before its first step: with random genes, and as it started if that was with components."""
+    config = model.encoder().config
+    found = {"untrained encoder, random genes": _drawn(config, corpus, seed)}
+    if model.training.get("config", {}).get("pretrain", {}).get("start") == "components":
+        found["untrained encoder, genes as components"] = encoder = _drawn(config, corpus, seed)
+        start_genes(encoder, gene_components(corpus, config.modalities, config.d_model, seed=seed))
+    return found
+
+
+def _drawn(config: ModelConfig, corpus: Corpus, seed: int) -> Zorro:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        encoder = Zorro(model.encoder().config, len(model.genes)).eval()
-    return _pooled(encoder.to(device), cells, device)
+        return Zorro(config, len(corpus.genes)).eval()
 
 
 def _pooled(encoder: Zorro, cells: Cells, device: torch.device | str) -> dict[str, np.ndarray]:
@@ -205,8 +220,8 @@ def _variable(studies: Iterable[Cells], genes_G: np.ndarray) -> np.ndarray:
     return np.sort(genes_G[np.argsort(-np.asarray(variance_G), kind="stable")[:MOST_GENES]])
 
 
-def _retrieve(figures: _Figures, of: str, pairs: Sequence[Pair], *, scale: bool = False) -> None:
-    found = [probes.retrieval(probes.directions(a, scale=scale), probes.directions(b, scale=scale)) for a, b in pairs]
+def _retrieve(figures: _Figures, of: str, pairs: Sequence[Pair]) -> None:
+    found = [probes.retrieval(probes.directions(a), probes.directions(b)) for a, b in pairs]
     top1, rank = np.mean(found, axis=0)
     figures.add(TOP1, of, float(top1))
     figures.add(RANK, of, float(rank))

@@ -21,11 +21,9 @@ def retrieval(a_ND: np.ndarray, b_ND: np.ndarray) -> tuple[float, float]:
     return float((behind_N == len(a_ND) - 1).mean()), float(behind_N.mean() / others)
 
 
-def directions(x_ND: np.ndarray, *, scale: bool) -> np.ndarray:
-    """The cells of a study about their mean, by standard deviations too with `scale`, each of unit length."""
+def directions(x_ND: np.ndarray) -> np.ndarray:
+    """The cells of a study about their mean, each of unit length."""
     x = x_ND - x_ND.mean(axis=0)
-    if scale:
-        x = x / (x.std(axis=0) + 1e-6)
     return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-9)
 
 

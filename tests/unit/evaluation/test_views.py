@@ -26,7 +26,7 @@ def test_components_are_those_of_the_singular_vectors(shape):
 def test_canonical_directions_find_a_view_that_components_of_one_layer_do_not():
     learned, held_out = two_views(500), two_views(100)
     rank = {
-        name: np.mean([probes.retrieval(*(probes.directions(v, scale=False) for v in pair))[1] for pair in pairs])
+        name: np.mean([probes.retrieval(*(probes.directions(v) for v in pair))[1] for pair in pairs])
         for name, pairs in Baselines.of(learned, 6).views(held_out).items()
     }
     assert rank["PCA + CCA"] > 0.95
@@ -38,7 +38,7 @@ def test_views_that_share_nothing_are_not_found():
     learned, held_out = two_views(500, shared=0.0), two_views(200, shared=0.0)
     canonical = Canonical.of(learned[:, :, 0], learned[:, :, 1], 6)
     a, b = canonical.project(held_out[:, :, 0], held_out[:, :, 1])
-    assert 0.4 < probes.retrieval(probes.directions(a, scale=False), probes.directions(b, scale=False))[1] < 0.6
+    assert 0.4 < probes.retrieval(probes.directions(a), probes.directions(b))[1] < 0.6
 
 
 def test_baselines_have_the_dimension_that_was_asked_for():

@@ -1,6 +1,6 @@
 """How much an encoder's outputs tell of sequencing depth, untrained, trained, and trained on thinned layers.
 
-    python benchmarks/depth.py CORPUS [--steps 300] [--least 0.1] [--cells 1000] [--max-genes 128] [--work DIR]
+    python benchmarks/depth.py CORPUS [--least 0.1] [--cells 1000] [--work DIR]
 
 Cells of the studies that training did not see, each study centred on its own mean, so that differences between studies
 count for nothing. Depth is the log of the layer's own total; for fusion and global of both. `probe` is the R² of a
@@ -66,22 +66,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--config", type=Path, default=Path("config/models/tiny.yaml"))
-    parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--batch-cells", type=int, default=64)
-    parser.add_argument("--max-genes", type=int, default=128)
     parser.add_argument("--cells", type=int, default=1000, help="judged, of each split")
     parser.add_argument("--least", type=float, default=0.1)
     parser.add_argument("--work", type=Path, help="keeps the models here; a model that is there is not trained again")
     given = parser.parse_args()
     corpus, config = Corpus(given.corpus), parse(TrainingConfig, yaml.safe_load(given.config.read_text()), "config")
-    shape = config.model.model_copy(update={"max_genes": given.max_genes})
+    shape = config.model
     torch.manual_seed(0)
     encoders = {"untrained": (Zorro(shape, len(corpus.genes)).eval(), float("nan"))}
     with tempfile.TemporaryDirectory() as folder:
         for name, least in (("trained", 1.0), (f"thinned to {given.least:g}", given.least)):
             out = (given.work or Path(folder)) / f"least{least:g}"
-            changed = {"steps": given.steps, "batch_cells": given.batch_cells, "thin_least": least}
-            pretrain(given.corpus, shape, config.pretrain.model_copy(update=changed), out, resume=True)
+            pretrain(given.corpus, shape, config.pretrain.model_copy(update={"thin_least": least}), out, resume=True)
             model = load_pretrained(out)
             encoders[name] = model.encoder(), model.training["metrics"].get(RETRIEVAL, float("nan"))
     print(

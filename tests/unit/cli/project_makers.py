@@ -130,4 +130,5 @@ def make_models(corpus):
     for kind in ("encoder", *decoders):
         config = {"kind": kind, "encoder": ENCODER.model_dump(), "decoder": {"mode": "neighbours"}}
         modules = {"encoder": encoder} | ({"decoder": decoders[kind]} if kind in decoders else {})
-        save_pretrained(kind, modules, config, corpus.genes, {"corpus_digest": corpus.digest})
+        training = {"corpus_digest": corpus.digest, "config": {"pretrain": {"start": "components"}}}
+        save_pretrained(kind, modules, config, corpus.genes, training)

@@ -20,6 +20,8 @@ def test_what_the_encoder_s_table_writes_has_the_same_figures_when_it_is_given(
     out, written = tmp_path / "table.json", tmp_path / "written.h5ad"
     assert velocorpus(*LINE.split(), "--out", out, "--representations-out", written).returncode == 0
     alone = rows(out)
+    before = {"untrained encoder, random genes", "untrained encoder, genes as components"}
+    assert before <= {of for figure, of in alone if figure.startswith("retrieval")}
     assert velocorpus(*LINE.split(), "--out", out, "--representation", f"again={written}").returncode == 0
     both = rows(out)
     assert {key: both[key] for key in alone} == alone

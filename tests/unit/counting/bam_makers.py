@@ -13,6 +13,7 @@ import pysam
 
 from velocorpus.counting.count import count_bam
 from velocorpus.counting.rules import VELOCYTO_NAMES
+from velocorpus.counting.velocyto import NOTHING_COMPILED
 from velocorpus.reference.gtf import read_gtf, split_version
 
 DUMMY = "DUMMY"
@@ -127,7 +128,7 @@ for logic in sys.argv[2:]:
     os.remove("cellsorted_reads.bam")
 """
     chosen = [VELOCYTO_NAMES[logic] for logic in logics]
-    environment = {**os.environ, "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1", **NOTHING_COMPILED}
     done = subprocess.run(
         [sys.executable, "-c", script, str(mask.resolve() if mask else ""), *chosen],
         cwd=folder, capture_output=True, text=True, env=environment,

@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from velocorpus.counting.count import count_bam
 from velocorpus.counting.rules import LOGICS
 from velocorpus.reference.gtf import read_gtf
 
-pytest.importorskip("velocyto", reason="velocyto is not installed")
+pytestmark = pytest.mark.skipif(find_spec("velocyto") is None, reason="velocyto is not installed")
 
 DATA = Path(os.environ.get("VELOCORPUS_TEST_DATA", "absent"))
 needs_data = pytest.mark.skipif(not DATA.exists(), reason="VELOCORPUS_TEST_DATA is not set: no real data")

@@ -4,6 +4,7 @@ import gzip
 import os
 import shutil
 import subprocess
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,10 @@ from velocorpus.counting.importing.importers import read_any
 from velocorpus.counting.rules import LOGICS
 from velocorpus.reads.chemistries import write_whitelist
 
-pytest.importorskip("velocyto", reason="velocyto is not installed")
-
 DATA = Path(os.environ.get("VELOCORPUS_TEST_DATA", "absent"))
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.skipif(find_spec("velocyto") is None, reason="velocyto is not installed"),
     pytest.mark.skipif(not DATA.exists(), reason="VELOCORPUS_TEST_DATA is not set: no real data"),
     pytest.mark.skipif(shutil.which("STAR") is None, reason="STAR is not installed"),
 ]

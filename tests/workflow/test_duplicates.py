@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +29,12 @@ CONFIG = (
     "samples: samples.tsv\nunits: units.tsv\nreferences: references.tsv\ntraining: training.yaml\n"
     "reads_qc: {min_mapped: 0}\n"
 )
+
+
+@pytest.fixture(autouse=True)
+def warmly(warm, monkeypatch):
+    """Every command starts at once."""
+    monkeypatch.setenv("PATH", warm)
 
 
 @pytest.fixture
@@ -70,7 +75,7 @@ def write_tables(folder: Path, rows: dict[str, str], skip: str = "") -> None:
 
 def snakemake(folder: Path, *arguments: str) -> str:
     """What Snakemake says."""
-    path = os.pathsep.join([str(folder / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]])
+    path = os.pathsep.join([str(folder / "bin"), os.environ["PATH"]])
     command = ["snakemake", "--snakefile", str(ROOT / "Snakefile"), "--profile", "none", "--workflow-profile", "none"]
     done = subprocess.run(
         [*command, "--cores", "2", "--configfile", "config.yaml", *arguments],

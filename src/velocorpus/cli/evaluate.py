@@ -33,6 +33,9 @@ def encoder(
     ] = None,
     split: Split = "test",
     max_cells: Annotated[int, typer.Option(min=20, help="Of a study with more cells so many are drawn.")] = 1000,
+    training_cells: Annotated[
+        int, typer.Option(min=20, help="Of each training study, for the baselines to learn from.")
+    ] = 300,
     seed: Annotated[int, typer.Option(min=0, help="Draws cells, folds and the bootstrap.")] = 0,
 ) -> None:
     """The encoder's outputs against PCA and CCA: views found from each other, label, time, mixing."""
@@ -49,6 +52,7 @@ def encoder(
         written=representations_out,
         split=split,
         max_cells=max_cells,
+        training_cells=training_cells,
         seed=seed,
     )
     table.write(out)

@@ -38,7 +38,6 @@ LABEL, TIME, MIXING = "probe: label (balanced accuracy)", "probe: time (R²)", "
 OURS = "velocorpus"
 TARGET = 1e4
 MOST_GENES = 2000  # of the baselines: the most variable ones over the training studies
-_TRAINING_CELLS = 300  # of each training study, for the baselines
 _BATCH = 128
 
 Clock = Mapping[str, tuple[pd.Series, bool]]
@@ -72,6 +71,7 @@ def evaluate_encoder(
     written: Path | None = None,
     split: str = "test",
     max_cells: int = 1000,
+    training_cells: int = 300,
     seed: int = 0,
     device: torch.device | str = "cpu",
 ) -> Table:
@@ -79,8 +79,8 @@ def evaluate_encoder(
 
     `clock` maps a study to the times of its cells by cell id, and whether it is a cycle; without it time is not asked.
     Labels are the corpus' `cell_type`. `given` are other methods' representations of the judged cells, which are probed
-    as ours are; to `written` (h5ad) go all that lie in one space, the first model's of ours. `seed` draws the cells of
-    larger studies, the folds, and the bootstrap.
+    as ours are; to `written` (h5ad) go all that lie in one space, the first model's of ours. The baselines learn
+    from `training_cells` of each training study. `seed` draws the cells of larger studies, folds and the bootstrap.
     """
     for model in models:
         model.expect_genes(corpus.genes)
@@ -92,7 +92,7 @@ def evaluate_encoder(
             f"No truth is of a study of the {split} split ({', '.join(studies)}); give theirs, or none for no times."
         )
     others = {study: {one.name: [one.of(cells)] for one in given} for study, cells in studies.items()}
-    training = split_studies(corpus, "train", max_cells=_TRAINING_CELLS, seed=seed)
+    training = split_studies(corpus, "train", max_cells=training_cells, seed=seed)
     genes_G = _variable(training.values(), np.flatnonzero(corpus.genes.kept))
     learned = np.concatenate([log_layers(cells, genes_G) for cells in training.values()])
     d_model = models[0].encoder().config.d_model

@@ -72,39 +72,57 @@ def scvi_rows(args: argparse.Namespace) -> None:
         out.write_h5ad(args.out)
 
 
-def scib_row(
-    x_ND: np.ndarray, studies_N: np.ndarray, labels_N: np.ndarray, args: argparse.Namespace
-) -> dict[str, float]:
-    """Figures of scib-metrics for one representation, each 0 to 1, higher meaning mixed better or kept better."""
-    import scib_metrics as scib
+def neighbours(x_ND: np.ndarray, seed: int) -> Any:
+    """As many as any figure asks, but no more than a third of the cells."""
     from scib_metrics.nearest_neighbors import pynndescent
 
-    near = pynndescent(x_ND, n_neighbors=max(NEIGHBOURS.values()), random_state=args.seed, n_jobs=1)
-    lisi, kbet, graph = (near.subset_neighbors(n=NEIGHBOURS[name]) for name in ("lisi", "kbet", "graph"))
-    row = {}
-    if len(set(studies_N)) > 1:
-        row["iLISI"] = scib.ilisi_knn(lisi, studies_N)
-        row["kBET"] = (
-            scib.kbet_per_label(kbet, studies_N, labels_N) if args.shared_labels else scib.kbet(kbet, studies_N)[0]
-        )
-    row["graph connectivity"] = scib.graph_connectivity(graph, labels_N)
-    row["cLISI"] = scib.clisi_knn(lisi, labels_N)
-    row["NMI, k-means"] = scib.nmi_ari_cluster_labels_kmeans(x_ND, labels_N)["nmi"]
-    return {name: float(value) for name, value in row.items()}
+    return pynndescent(x_ND, n_neighbors=min(max(NEIGHBOURS.values()), len(x_ND) // 3), random_state=seed, n_jobs=1)
+
+
+def nearest(near: Any, figure: str) -> Any:
+    """Those of one figure."""
+    return near.subset_neighbors(n=min(NEIGHBOURS[figure], near.n_neighbors))
+
+
+def mixed(x_ND: np.ndarray, studies_N: np.ndarray, labels_N: np.ndarray | None, seed: int) -> dict[str, float]:
+    """How the studies mix, 0 to 1; kBET within each label where labels mean the same in all studies."""
+    import scib_metrics as scib
+
+    near = neighbours(x_ND, seed)
+    kbet = nearest(near, "kbet")
+    accepted = scib.kbet(kbet, studies_N)[0] if labels_N is None else scib.kbet_per_label(kbet, studies_N, labels_N)
+    return {"iLISI": scib.ilisi_knn(nearest(near, "lisi"), studies_N), "kBET": accepted}
+
+
+def kept(x_ND: np.ndarray, labels_N: np.ndarray, seed: int) -> dict[str, float]:
+    """How cells of one label stay together, 0 to 1."""
+    import scib_metrics as scib
+
+    near = neighbours(x_ND, seed)
+    return {
+        "graph connectivity": scib.graph_connectivity(nearest(near, "graph"), labels_N),
+        "cLISI": scib.clisi_knn(nearest(near, "lisi"), labels_N),
+        "NMI, k-means": scib.nmi_ari_cluster_labels_kmeans(x_ND, labels_N)["nmi"],
+    }
 
 
 def scib_rows(args: argparse.Namespace) -> None:
-    """Judge every array of obsm; labels are of one study each unless they mean the same in all."""
+    """Judge arrays of obsm: mixing over all cells, labels within each study (mean) unless studies share them."""
     cells = ad.read_h5ad(args.cells)
     cells = cells[cells.obs[CELL_TYPE].notna().to_numpy()]
-    studies_N, labels_N = cells.obs[STUDY].astype(str).to_numpy(), cells.obs[CELL_TYPE].astype(str).to_numpy()
-    if not args.shared_labels:
-        labels_N = np.char.add(np.char.add(studies_N.astype(str), ": "), labels_N.astype(str))
-    rows = {}
-    for name in cells.obsm:
-        rows[name] = scib_row(np.ascontiguousarray(cells.obsm[name], np.float32), studies_N, labels_N, args)
+    studies_N, labels_N = (cells.obs[column].astype(str).to_numpy(dtype=str) for column in (STUDY, CELL_TYPE))
+    groups = (
+        [np.ones(len(cells), bool)] if args.shared_labels else [studies_N == study for study in sorted(set(studies_N))]
+    )
+    rows: dict[str, dict[str, float]] = {}
+    for name in args.rows or cells.obsm:
+        x_ND = np.ascontiguousarray(cells.obsm[name], np.float32)
+        several = len(set(studies_N)) > 1
+        row = mixed(x_ND, studies_N, labels_N if args.shared_labels else None, args.seed) if several else {}
+        row |= pd.DataFrame([kept(x_ND[group_N], labels_N[group_N], args.seed) for group_N in groups]).mean().to_dict()
+        rows[name] = {figure: round(float(value), 4) for figure, value in row.items()}
         args.out.write_text(json.dumps(rows, indent=1) + "\n")
-    print(pd.DataFrame(rows).T.round(3).to_string())
+        print(name, rows[name], flush=True)
 
 
 def main() -> None:
@@ -129,6 +147,7 @@ def main() -> None:
     scib.set_defaults(run=scib_rows)
     scib.add_argument("--cells", type=Path, required=True)
     scib.add_argument("--out", type=Path, required=True)
+    scib.add_argument("--rows", nargs="+", help="these arrays of obsm alone")
     scib.add_argument("--shared-labels", action="store_true")
     args = parser.parse_args()
     args.run(args)

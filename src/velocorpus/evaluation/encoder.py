@@ -16,21 +16,16 @@ import pandas as pd
 import torch
 
 from velocorpus import names
-from velocorpus.config import ModelConfig
 from velocorpus.corpus.reader import Cells, Corpus
-from velocorpus.data.tokens import batch_of
 from velocorpus.errors import UserMistake
 from velocorpus.evaluation import probes
+from velocorpus.evaluation.outputs import embedded, embeddings, untrained
 from velocorpus.evaluation.representations import Representation, write_representations
 from velocorpus.evaluation.table import Table, Value
 from velocorpus.evaluation.views import OWN, Baselines, Pair
 from velocorpus.model.pretrained import Pretrained
-from velocorpus.model.start import start_genes
-from velocorpus.model.zorro import Zorro
 from velocorpus.simulate.truth import read_truth
-from velocorpus.training.components import gene_components
 from velocorpus.training.studies import LAYERS, dense, split_studies
-from velocorpus.velocity.embed import pooled_of
 
 COLUMNS = ("figure", "of", "mean", "low", "high", "studies")
 TOP1, RANK = "retrieval: own view first", "retrieval: others ranked behind"
@@ -38,7 +33,6 @@ LABEL, TIME, MIXING = "probe: label (balanced accuracy)", "probe: time (R²)", "
 OURS = "velocorpus"
 TARGET = 1e4
 MOST_GENES = 2000  # of the baselines: the most variable ones over the training studies
-_BATCH = 128
 
 Clock = Mapping[str, tuple[pd.Series, bool]]
 
@@ -114,9 +108,9 @@ def evaluate_encoder(
         by_name = {name: [values] for name, values in outputs.items()}
         by_name["depth of both layers alone"] = [depth(cells)]
         for name, encoder in before.items():
-            pooled = _pooled(encoder, cells, device)
-            _retrieve(figures, name, [(pooled[names.SPLICED], pooled[names.UNSPLICED])])
-            by_name[f"{name}: global"] = [pooled[names.GLOBAL]]
+            found = embedded(encoder, cells, device)
+            _retrieve(figures, name, [(found[names.SPLICED], found[names.UNSPLICED])])
+            by_name[f"{name}: global"] = [found[names.GLOBAL]]
         for output in trained[0].pooled:
             by_name[f"{OURS}: {output}"] = [found.pooled[output] for found in trained]
         if twice := set(by_name) & set(others[study]):
@@ -159,57 +153,6 @@ def log_layers(cells: Cells, genes_G: np.ndarray) -> np.ndarray:
 def depth(cells: Cells) -> np.ndarray:
     """Log totals of both layers, (N, 2): what a representation that knows depth alone would give."""
     return np.log1p(np.stack([cells.layers[name].totals for name in LAYERS], axis=1))
-
-
-@dataclass(frozen=True)
-class Embeddings:
-    """What one encoder makes of a study: `pooled` outputs (N, D), and the two views that the contrast compares."""
-
-    pooled: dict[str, np.ndarray]
-    projected: Pair
-
-    @property
-    def pair(self) -> Pair:
-        """The outputs of both layers."""
-        return self.pooled[names.SPLICED], self.pooled[names.UNSPLICED]
-
-
-def embeddings(model: Pretrained, cells: Cells, device: torch.device | str = "cpu") -> Embeddings:
-    """Encode a study; without a contrast (a decoder's directory) the projections are the outputs."""
-    pooled = _pooled(model.encoder().to(device), cells, device)
-    weights = [model.tensors.get(f"contrast.projections.{name}.weight") for name in LAYERS]
-    a, b = (pooled[name] if w is None else pooled[name] @ w.numpy().T for name, w in zip(LAYERS, weights, strict=True))
-    return Embeddings(pooled, (a, b))
-
-
-def untrained(model: Pretrained, corpus: Corpus, seed: int) -> dict[str, Zorro]:
-    """The same encoder before its first step: with random genes, and as it started if that was with components."""
-    config = model.encoder().config
-    found = {"untrained encoder, random genes": _drawn(config, corpus, seed)}
-    if model.training.get("config", {}).get("pretrain", {}).get("start") == "components":
-        found["untrained encoder, genes as components"] = encoder = _drawn(config, corpus, seed)
-        start_genes(encoder, gene_components(corpus, config.modalities, config.d_model, seed=seed))
-    return found
-
-
-def _drawn(config: ModelConfig, corpus: Corpus, seed: int) -> Zorro:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return Zorro(config, len(corpus.genes)).eval()
-
-
-def _pooled(encoder: Zorro, cells: Cells, device: torch.device | str) -> dict[str, np.ndarray]:
-    config = encoder.config
-    rng = np.random.default_rng(0)
-    parts: dict[str, list[np.ndarray]] = {}
-    for first in range(0, len(cells), _BATCH):
-        rows = np.arange(first, min(first + _BATCH, len(cells)))
-        batch = batch_of(
-            cells, rows, config.modalities, max_genes=config.max_genes, truncation=config.truncation, rng=rng
-        )
-        for name, pooled_BD in pooled_of(encoder, batch.to(device)).items():
-            parts.setdefault(name, []).append(pooled_BD)
-    return {name: np.concatenate(pieces) for name, pieces in parts.items()}
 
 
 def _variable(studies: Iterable[Cells], genes_G: np.ndarray) -> np.ndarray:

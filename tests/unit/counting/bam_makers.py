@@ -124,8 +124,6 @@ for logic in sys.argv[2:]:
          metadatatable=None, repmask=mask, onefilepercell=False, logic=logic, without_umi=False, umi_extension="no",
          multimap=False, test=False, samtools_threads=1, samtools_memory=500, loom_numeric_dtype="uint32", dump="0",
          verbose=0)
-    import os
-    os.remove("cellsorted_reads.bam")
 """
     chosen = [VELOCYTO_NAMES[logic] for logic in logics]
     environment = {**os.environ, "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1", **NOTHING_COMPILED}

@@ -19,7 +19,8 @@ from velocorpus import names
 from velocorpus.corpus.reader import Cells, Corpus
 from velocorpus.errors import UserMistake
 from velocorpus.evaluation import probes
-from velocorpus.evaluation.outputs import embedded, embeddings, untrained
+from velocorpus.evaluation.depths import depth, depth_views, equal_depth
+from velocorpus.evaluation.outputs import Embeddings, embedded, embeddings, untrained
 from velocorpus.evaluation.representations import Representation, write_representations
 from velocorpus.evaluation.table import Table, Value
 from velocorpus.evaluation.views import OWN, Baselines, Pair
@@ -29,8 +30,9 @@ from velocorpus.training.studies import LAYERS, dense, split_studies
 
 COLUMNS = ("figure", "of", "mean", "low", "high", "studies")
 TOP1, RANK = "retrieval: own view first", "retrieval: others ranked behind"
+EVEN_TOP1, EVEN_RANK = "at equal depth: own view first", "at equal depth: others ranked behind"
 LABEL, TIME, MIXING = "probe: label (balanced accuracy)", "probe: time (R²)", "mixing of studies"
-OURS = "velocorpus"
+OURS, DEPTH = "velocorpus", "depth of both layers alone"
 TARGET = 1e4
 MOST_GENES = 2000  # of the baselines: the most variable ones over the training studies
 
@@ -47,7 +49,7 @@ class _Figures:
         self.values.setdefault((figure, of), []).append(value)
 
     def rows(self, seed: int) -> list[tuple[Value, ...]]:
-        order = [TOP1, RANK, LABEL, TIME, MIXING]
+        order = [TOP1, RANK, EVEN_TOP1, EVEN_RANK, LABEL, TIME, MIXING]
         rows: list[tuple[Value, ...]] = []
         for (figure, of), found in sorted(self.values.items(), key=lambda item: order.index(item[0][0])):
             bounds = probes.interval(np.array(found), seed=seed)
@@ -96,21 +98,23 @@ def evaluate_encoder(
     everything: dict[str, list[np.ndarray]] = {}
     for study, cells in studies.items():
         x_NG2 = log_layers(cells, genes_G)
-        views = baselines.views(x_NG2)
         outputs = baselines.outputs(x_NG2)
         trained = [embeddings(model, cells, device) for model in models]
-        for name, pairs in views.items():
-            _retrieve(figures, name, pairs)
-        _retrieve(figures, f"{OURS}: projected for the contrast", [found.projected for found in trained])
-        _retrieve(figures, f"{OURS}: outputs as they are", [found.pair for found in trained])
-        figures.add(TOP1, "chance", 1 / len(cells))
-        figures.add(RANK, "chance", 0.5)
+        started = {name: embedded(encoder, cells, device) for name, encoder in before.items()}
+        _retrieve(figures, (TOP1, RANK), baselines.views(x_NG2), trained, started, cells)
+        even = equal_depth(cells, seed=seed)
+        if len(even) > 1:
+            _retrieve(
+                figures,
+                (EVEN_TOP1, EVEN_RANK),
+                baselines.views(log_layers(even, genes_G)),
+                [embeddings(model, even, device) for model in models],
+                {name: embedded(encoder, even, device) for name, encoder in before.items()},
+                even,
+            )
         by_name = {name: [values] for name, values in outputs.items()}
-        by_name["depth of both layers alone"] = [depth(cells)]
-        for name, encoder in before.items():
-            found = embedded(encoder, cells, device)
-            _retrieve(figures, name, [(found[names.SPLICED], found[names.UNSPLICED])])
-            by_name[f"{name}: global"] = [found[names.GLOBAL]]
+        by_name[DEPTH] = [depth(cells)]
+        by_name |= {f"{name}: global": [found[names.GLOBAL]] for name, found in started.items()}
         for output in trained[0].pooled:
             by_name[f"{OURS}: {output}"] = [found.pooled[output] for found in trained]
         if twice := set(by_name) & set(others[study]):
@@ -150,11 +154,6 @@ def log_layers(cells: Cells, genes_G: np.ndarray) -> np.ndarray:
     return np.log1p(counts * (TARGET / np.maximum(totals, 1))[:, None, :]).astype(np.float32)
 
 
-def depth(cells: Cells) -> np.ndarray:
-    """Log totals of both layers, (N, 2): what a representation that knows depth alone would give."""
-    return np.log1p(np.stack([cells.layers[name].totals for name in LAYERS], axis=1))
-
-
 def _variable(studies: Iterable[Cells], genes_G: np.ndarray) -> np.ndarray:
     """The `MOST_GENES` genes whose log values vary most within studies, ascending."""
     if len(genes_G) <= MOST_GENES:
@@ -163,11 +162,25 @@ def _variable(studies: Iterable[Cells], genes_G: np.ndarray) -> np.ndarray:
     return np.sort(genes_G[np.argsort(-np.asarray(variance_G), kind="stable")[:MOST_GENES]])
 
 
-def _retrieve(figures: _Figures, of: str, pairs: Sequence[Pair]) -> None:
-    found = [probes.retrieval(probes.directions(a), probes.directions(b)) for a, b in pairs]
-    top1, rank = np.mean(found, axis=0)
-    figures.add(TOP1, of, float(top1))
-    figures.add(RANK, of, float(rank))
+def _retrieve(
+    figures: _Figures,
+    columns: tuple[str, str],
+    views: Mapping[str, Sequence[Pair]],
+    trained: Sequence[Embeddings],
+    started: Mapping[str, Mapping[str, np.ndarray]],
+    cells: Cells,
+) -> None:
+    """Retrieval among some cells by linear `views`, by depth, by encoders before their first step, and by ours."""
+    pairs = dict(views)
+    pairs |= {name: [(found[names.SPLICED], found[names.UNSPLICED])] for name, found in started.items()}
+    pairs[f"{OURS}: projected for the contrast"] = [found.projected for found in trained]
+    pairs[f"{OURS}: outputs as they are"] = [found.pair for found in trained]
+    found = {of: [probes.retrieval(*map(probes.directions, pair)) for pair in some] for of, some in pairs.items()}
+    found[DEPTH] = [probes.retrieval(*depth_views(cells))]
+    found["chance"] = [(1 / len(cells), 0.5)]
+    for of, each in found.items():
+        for column, value in zip(columns, np.mean(each, axis=0), strict=True):
+            figures.add(column, of, float(value))
 
 
 def _probe(
@@ -199,7 +212,8 @@ def _note(models: Sequence[Pretrained], n_cells: int, d_model: int, given: Seque
     sizes = "".join(f", {one.name} of {one.values_ND.shape[1]}" for one in given if one.values_ND.shape[1] != d_model)
     return (
         f"{n_cells} cells; {len(models)} models, one of each seed; all of {d_model} dimensions{sizes}. Means over "
-        "studies and 95 % of a bootstrap over studies. Retrieval: among the study's cells, about their mean. Probes: "
+        "studies and 95 % of a bootstrap over studies. Retrieval: among the study's cells, about their mean; at equal "
+        "depth: after each layer was thinned to one total, since depth alone finds a cell's other view. Probes: "
         "within a study, on cells left out. Mixing: inverse Simpson index of the study among 30 neighbours, 0 to 1; "
         "studies that share no cell type should not mix."
     )

@@ -10,6 +10,7 @@ Shape suffix legend: B = cells of a batch (of one study), G = genes, D = model d
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations, islice
 
+import pyarrow.compute as pc
 import torch
 
 from velocorpus.corpus.reader import Corpus
@@ -27,7 +28,9 @@ OWN_SHARE = 0.1  # what every embedding has of its own, so that no two genes are
 
 
 def gene_components(corpus: Corpus, modalities: tuple[str, ...], d_model: int, *, seed: int) -> torch.Tensor:
-    """Gene embeddings (G, D) float32 from `CELLS` cells of the training split, drawn by `seed`."""
+    """Gene embeddings (G, D) float32 from at most `CELLS` cells of the training split, drawn by `seed`."""
+    mine = corpus.samples.filter(pc.equal(corpus.samples["split"], "train"))
+    n_cells = min(CELLS, pc.sum(mine["cells"]).as_py() or 0)
     stream = GlobalBatches(
         corpus,
         "train",
@@ -40,7 +43,7 @@ def gene_components(corpus: Corpus, modalities: tuple[str, ...], d_model: int, *
         max_genes=len(corpus.genes),
         truncation="top",
     )
-    batches = [part for chunks in islice(stream, CELLS // BATCH_CELLS) for part in chunks.parts]
+    batches = [part for chunks in islice(stream, -(-n_cells // BATCH_CELLS)) for part in chunks.parts]
     return components_of(batches, modalities, len(corpus.genes), d_model, seed=seed)
 
 

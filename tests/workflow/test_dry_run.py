@@ -66,6 +66,17 @@ def test_a_mistake_is_one_sentence_from_both_sides(tmp_path, file, old, new, sai
     assert "Traceback" not in planned.stderr
 
 
+def test_a_setting_counts_in_the_configuration_and_is_refused_on_the_command_line(tmp_path):
+    config = copy_of_tiny(tmp_path)
+    arguments = ("--configfile", str(config), "--dry-run", "--printshellcmds")
+    refused = snakemake(tmp_path, *arguments, "--config", "pretrain_processes=2")
+    assert refused.returncode == 2
+    assert "write pretrain_processes into" in refused.stderr
+
+    config.write_text(config.read_text() + "\npretrain_processes: 2\n")
+    assert "--processes 2 " in snakemake(tmp_path, *arguments).stdout
+
+
 def commands_for_the_corpus(folder: Path, config: Path) -> list[str]:
     """The shell commands that a dry run of a configuration plans up to the manifest, a line each."""
     planned = snakemake(

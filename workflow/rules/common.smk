@@ -14,6 +14,11 @@ from velocorpus.project import SIMULATED, load_project
 try:
     # Relative, so that a checkout may move without its results being made again.
     PROJECT = load_project(os.path.relpath(workflow.configfiles[-1]))
+    if workflow.config_settings.config:
+        raise UserMistake(
+            f"--config changes nothing here: write {', '.join(workflow.config_settings.config)} into "
+            f"{PROJECT.path}, or into a copy of it that --configfile names."
+        )
 except UserMistake as mistake:
     # Not a WorkflowError: Snakemake would put lines of ours around the sentence, and exit with 1.
     print(f"velocorpus: {mistake}", file=sys.stderr)
